@@ -1,0 +1,28 @@
+"""resilab: an interactive lab for resilience patterns on a simulated clock."""
+
+from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
+from .errors import (
+    BulkheadFullError,
+    CallRejectedError,
+    CircuitOpenError,
+    NotAGeneratorError,
+    ResilienceError,
+    ServiceError,
+    ServiceOverloadedError,
+    TimeoutExceededError,
+    UnfinishedRunError,
+)
+from .events import EventLog
+from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
+from .lab.result import Result
+from .lab.run import simulate
+from .lab.scenario import Operation, Scenario
+from .lab.service import Service
+from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
+from .resilience.bulkhead import Bulkhead
+from .resilience.circuit_breaker import CircuitBreaker, CircuitState
+from .resilience.fallback import Fallback
+from .resilience.policy import ResiliencePolicy, compose
+from .resilience.resilient_service import ResilientService
+from .resilience.retry import Retry
+from .resilience.timeout import Timeout

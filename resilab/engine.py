@@ -1,0 +1,270 @@
+"""Starting, interrupting, racing and timing work: the one module that knows how SimPy does it.
+
+Everything runs on a stock `simpy.Environment`. Two things cost most in idiomatic
+SimPy, a process for each request and a heap event for each time limit, so the
+engine has a leaner form of both: `Task`, a process that starts at once and needs no
+event of its own to start or to end, and `Deadlines`, which keeps limits of one
+length in a queue with at most one heap event.
+
+`Task` uses private attributes of SimPy, and only here. With the environment
+variable `RESILAB_ENGINE=public` the engine uses SimPy's own `Process` instead:
+slower, with identical results.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+import simpy
+from simpy.events import NORMAL, PENDING, Event, Process
+
+from .errors import NotAGeneratorError
+
+AFTER_WORK = NORMAL + 1
+"""Priority of time limits: at one instant, work that ends is counted before limits expire."""
+
+USES_PUBLIC_API = os.environ.get("RESILAB_ENGINE") == "public"
+
+Steps = Generator[Event, Any, Any]
+
+
+class Request:
+    """What the user asked for: the identity that policies, draws and rows share.
+
+    Attributes:
+        id: Row of the request in the frames.
+        key: Names its random draws; the same in every variant of a scenario.
+        sends: How many times it was sent to a service so far.
+        backoffs: How many times a retry has waited for it so far.
+        handled: The error that a fallback answered, or None.
+        has_abandoned: Whether work for it runs on somewhere with nobody waiting.
+    """
+
+    __slots__ = ("backoffs", "handled", "has_abandoned", "id", "key", "sends")
+
+    def __init__(self, id: int, key: int) -> None:
+        self.id = id
+        self.key = key
+        self.sends = 0
+        self.backoffs = 0
+        self.handled: BaseException | None = None
+        self.has_abandoned = False
+
+
+class Interruption(simpy.Interrupt):
+    """The interrupt that a `Task` sees; as in SimPy, `cause` says why it came."""
+
+
+class _Signal:
+    """What a generator is resumed with: a value, or an error thrown into it."""
+
+    __slots__ = ("_defused", "_ok", "_value")
+
+    def __init__(self, ok: bool, value: Any) -> None:
+        self._ok = ok
+        self._value = value
+
+
+_STARTED = _Signal(True, None)
+
+
+class Task(Process):
+    """A `simpy.Process` that starts at once and ends without an event if nobody waits.
+
+    Args:
+        env: The environment.
+        generator: What to run.
+        request: The request it works for, if any.
+        caller: The process that waits for it, if any. A task whose caller has gone
+            is marked by `abandon`.
+    """
+
+    def __init__(self, env: simpy.Environment, generator: Steps, request: Request | None, caller: Any = None) -> None:
+        self.env = env
+        self.callbacks = []
+        self.request = request
+        self.caller = caller
+        self.abandoned_at = -1.0
+        self._generator = generator
+        self._value = PENDING
+        self._wake = self._resume
+        self._resume(_STARTED)
+
+    def _resume(self, event: Any) -> None:
+        env = self.env
+        outer = env._active_proc
+        env._active_proc = self
+        generator = self._generator
+        try:
+            while True:
+                if event._ok:
+                    event = generator.send(event._value)
+                else:
+                    event._defused = True
+                    event = generator.throw(event._value)
+                try:
+                    callbacks = event.callbacks
+                except AttributeError:
+                    self._refuse(event)
+                    return
+                if callbacks is not None:
+                    callbacks.append(self._wake)
+                    self._target = event
+                    return
+        except StopIteration as stop:
+            self._end(True, stop.value)
+        except BaseException as error:
+            self._end(False, error)
+        finally:
+            env._active_proc = outer
+
+    def _end(self, ok: bool, value: Any) -> None:
+        self._ok = ok
+        self._value = value
+        self._target = self._wake = None  # type: ignore[assignment]  # breaks a reference cycle
+        if self.callbacks or not ok:
+            self.env.schedule(self)
+        else:
+            self.callbacks = None  # type: ignore[assignment]
+
+    def _refuse(self, thing: Any) -> None:
+        name = getattr(self._generator, "__qualname__", "a process")
+        self._generator.close()
+        self._end(False, TypeError(f"{name} must yield SimPy events, got {thing!r}"))
+
+    def throw(self, cause: Any) -> None:
+        """Interrupt the task now, from a callback."""
+        target = self._target
+        if target.callbacks is not None:
+            target.callbacks.remove(self._wake)
+        self._resume(_Signal(False, Interruption(cause)))
+
+
+def start(env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None) -> Process:
+    """Run *generator* as a process that works for *request*."""
+    if not USES_PUBLIC_API:
+        return Task(env, generator, request, caller)
+    process = Process(env, generator)
+    process.request = request  # type: ignore[attr-defined]
+    process.caller = caller  # type: ignore[attr-defined]
+    process.abandoned_at = -1.0  # type: ignore[attr-defined]
+    return process
+
+
+def interrupt(process: Any, cause: Any) -> bool:
+    """Interrupt *process* with *cause* and say whether it has arrived.
+
+    A task is interrupted at once, any other process by an event of SimPy's own.
+    """
+    if isinstance(process, Task):
+        process.throw(cause)
+        return True
+    process.interrupt(cause)
+    return False
+
+
+def abandon(process: Any) -> None:
+    """Let *process* run on with nobody waiting: its failure must not end the run."""
+    process.abandoned_at = process.env.now
+    process.defused = True
+    if process.request is not None:
+        process.request.has_abandoned = True
+
+
+def caller_has_gone(process: Any) -> float:
+    """Return since when nobody waits for *process*, or for one that waits for it; -1 if somebody does."""
+    times = []
+    while process is not None:
+        times.append(getattr(process, "abandoned_at", -1.0))
+        process = getattr(process, "caller", None)
+    return min((time for time in times if time >= 0), default=-1.0)
+
+
+def request_of(process: Any) -> Request | None:
+    """Return the request that *process* works for, if the lab started it."""
+    return getattr(process, "request", None)
+
+
+def steps_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> Steps:
+    """Call *fn* and return its generator; refuse anything else."""
+    steps = fn(*args)
+    if not isinstance(steps, Generator):
+        name = getattr(fn, "__qualname__", repr(fn))
+        raise NotAGeneratorError(f"execute needs a generator function; {name} returned {steps!r}")
+    return steps
+
+
+class Deadlines:
+    """Time limits of one length: they expire in the order in which they were set.
+
+    A limit is an entry `[when, target]`. `arm` sets one, `entry[1] = None` disarms it,
+    and *expire* is called with the entry when its time has come. At one instant, work
+    that ends comes first: a response at exactly the limit is in time.
+
+    Args:
+        env: The environment.
+        seconds: The length of every limit, above 0; infinite limits never expire.
+        expire: Called with an entry whose limit has passed; says whether all is done.
+            If not, the next limit waits for SimPy to deliver an interrupt first.
+        depth: Among limits that expire at one instant, those of less depth come first.
+    """
+
+    __slots__ = ("_callbacks", "_expire", "_is_armed", "_ok", "_priority", "_queue", "callbacks", "env", "seconds")
+
+    def __init__(
+        self, env: simpy.Environment, seconds: float, expire: Callable[[list[Any]], bool], depth: int = 0
+    ) -> None:
+        self.env = env
+        self.seconds = seconds
+        self._expire = expire
+        self._priority = AFTER_WORK + depth
+        self._queue: deque[list[Any]] = deque()
+        self._is_armed = False
+        self._ok = True
+        self._callbacks = (self._fire,)
+        self.callbacks: Any = None
+
+    def arm(self, target: Any) -> list[Any]:
+        """Set a limit for *target* and return its entry."""
+        when = self.env.now + self.seconds
+        entry = [when, target]
+        if when < math.inf:
+            self._queue.append(entry)
+            if not self._is_armed:
+                self._schedule(when)
+        return entry
+
+    def _schedule(self, when: float) -> None:
+        self._is_armed = True
+        self.callbacks = self._callbacks
+        schedule_at(self.env, self, when, self._priority)  # type: ignore[arg-type]
+
+    def _fire(self, _: Any) -> None:
+        queue = self._queue
+        now = self.env.now
+        while queue:
+            entry = queue[0]
+            if entry[1] is None:
+                queue.popleft()
+            elif entry[0] > now:
+                self._schedule(entry[0])
+                return
+            else:
+                queue.popleft()
+                if not self._expire(entry):
+                    self._schedule(now)
+                    return
+        self._is_armed = False
+
+
+def schedule_at(env: simpy.Environment, event: Event, when: float, priority: int = NORMAL) -> None:
+    """Schedule *event* for exactly the time *when*."""
+    now = env.now
+    delay = when - now
+    if now + delay != when:  # a tie in rounding, one neighbour is exact
+        delay = math.nextafter(delay, math.inf if now + delay < when else -math.inf)
+    env.schedule(event, priority, delay)

@@ -1,0 +1,83 @@
+"""Faults: what goes wrong with a dependency, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..validation import Spec, non_negative, one_of, positive, ratio, whole
+
+
+@dataclass(frozen=True)
+class Fault(Spec):
+    """Something wrong with a service from *start* on, for *duration* seconds.
+
+    The window contains its start and not its end.
+    """
+
+    start: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        non_negative("start", self.start)
+        positive("duration", self.duration, allow_infinite=True)
+
+    @property
+    def end(self) -> float:
+        """The first moment after the fault, in seconds."""
+        return self.start + self.duration
+
+
+@dataclass(frozen=True)
+class Outage(Fault):
+    """The service is down.
+
+    Args:
+        start: Seconds from the start of the run.
+        duration: Seconds; infinity is for ever.
+        mode: "error" fails every call that starts work in the window, after the time
+            the service's failures take. "hang" starts no work until the fault ends:
+            work under way goes on, calls queue and wait.
+    """
+
+    mode: str = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("mode", self.mode, ("error", "hang"))
+
+
+@dataclass(frozen=True)
+class Slowdown(Fault):
+    """Calls that start work in the window take *factor* times as long."""
+
+    factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("factor", self.factor)
+
+
+@dataclass(frozen=True)
+class Errors(Fault):
+    """Calls that start work in the window fail with probability *rate*.
+
+    It comes on top of the service's own failure rate p, as one more independent
+    cause: together a call fails with 1 - (1 - p)(1 - rate).
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ratio("rate", self.rate)
+
+
+@dataclass(frozen=True)
+class CapacityLoss(Fault):
+    """That many *workers* are missing; those that are busy finish their call first."""
+
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("workers", self.workers, minimum=1)

@@ -1,0 +1,153 @@
+"""Result: what a run has recorded, as arrays and as tidy DataFrames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..events import EventLog
+from .metrics import summary, timeline
+from .records import ATTEMPT_FIELDS, OUTCOMES
+from .scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The rows of one run.
+
+    Attributes:
+        scenario: What was played.
+        seed: The seed of its random numbers.
+        horizon: Where it was stopped, or None.
+        columns: Arrays of length requests: arrival, end, outcome, cause, attempts,
+            client, operation. Codes index `OUTCOMES`, `causes` and the operations.
+        causes: Words of the cause codes; the first is no cause.
+        services: Names of the services, by number.
+        attempt_rows: Array of shape (attempts, 9), see `ATTEMPT_FIELDS`, or None.
+        event_rows: Rows of the events, or None.
+    """
+
+    scenario: Scenario
+    seed: int
+    horizon: float | None
+    columns: dict[str, np.ndarray]
+    causes: tuple[str, ...]
+    services: tuple[str, ...]
+    attempt_rows: np.ndarray | None
+    event_rows: tuple[tuple[float, str, str, int, str], ...] | None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts().items() if count)
+        return f"Result(seed={self.seed}: {len(self)} requests: {counts})"
+
+    def __len__(self) -> int:
+        return len(self.columns["arrival"])
+
+    @property
+    def latency(self) -> np.ndarray:
+        """Seconds from arrival to end of each request; NaN where it is open."""
+        return self.columns["end"] - self.columns["arrival"]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many requests ended in each outcome; "open" ones had not at the horizon."""
+        codes = self.columns["outcome"]
+        counts = {word: int(np.count_nonzero(codes == code)) for code, word in enumerate(OUTCOMES)}
+        is_open = int(np.count_nonzero(codes < 0))
+        return counts | {"open": is_open} if is_open else counts
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """One row a request: request_id, client, arrival, end, latency, outcome, cause, attempts.
+
+        A scenario with operations has a column operation, too. Times are seconds.
+        """
+        import pandas as pd
+
+        columns = self.columns
+        frame = pd.DataFrame(
+            {
+                "request_id": np.arange(len(self)),
+                "client": columns["client"],
+                "arrival": columns["arrival"],
+                "end": columns["end"],
+                "latency": self.latency,
+                "outcome": pd.Categorical.from_codes(columns["outcome"], categories=OUTCOMES),
+                "cause": self._causes(columns["cause"]),
+                "attempts": columns["attempts"],
+            }
+        )
+        if self.scenario.operations:
+            names = [operation.name for operation in self.scenario.operations]
+            frame.insert(2, "operation", pd.Categorical.from_codes(columns["operation"], categories=names))
+        return frame
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """One row a call that reached a service, in order of request and attempt.
+
+        Columns: request_id, attempt (from 1), start, end (when its caller had the answer
+        or left), outcome, cause, queue_time, service_time (time at a worker). With
+        several services a column service, too.
+        """
+        import pandas as pd
+
+        rows = dict(zip(ATTEMPT_FIELDS, self.attempts_array().T, strict=True))
+        frame = pd.DataFrame(
+            {
+                "request_id": rows["request_id"].astype(np.int64),
+                "attempt": rows["attempt"].astype(np.int32),
+                "start": rows["start"],
+                "end": rows["end"],
+                "outcome": pd.Categorical.from_codes(rows["outcome"].astype(np.int8), categories=OUTCOMES),
+                "cause": self._causes(rows["cause"].astype(np.int16)),
+                "queue_time": rows["queue_time"],
+                "service_time": rows["service_time"],
+            }
+        )
+        if len(self.services) > 1:
+            service = pd.Categorical.from_codes(rows["service"].astype(np.int16), categories=list(self.services))
+            frame.insert(2, "service", service)
+        return frame
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """One row a notable event: time, source, type, request_id (-1 if none), detail."""
+        log = EventLog()
+        log.rows = list(self.events_rows())
+        return log.to_frame()
+
+    def attempts_array(self) -> np.ndarray:
+        """Return the attempts as an array of shape (attempts, 9), see `ATTEMPT_FIELDS`."""
+        if self.attempt_rows is None:
+            raise ValueError("attempts were not recorded: simulate with record=True")
+        return self.attempt_rows
+
+    def events_rows(self) -> tuple[tuple[float, str, str, int, str], ...]:
+        """Return the events as tuples of time, source, type, request_id and detail."""
+        if self.event_rows is None:
+            raise ValueError("events were not recorded: simulate with record=True")
+        return self.event_rows
+
+    def summary(self) -> pd.Series:
+        """Return the headline numbers of the run; see `resilab.lab.metrics.summary`."""
+        import pandas as pd
+
+        return pd.Series(summary(self), name="summary")
+
+    def timeline(self, quantity: str, source: str | None = None) -> pd.Series:
+        """Return a quantity as an exact step function of time; see `resilab.lab.metrics.timeline`."""
+        import pandas as pd
+
+        times, values = timeline(self, quantity, source)
+        return pd.Series(values, index=pd.Index(times, name="time"), name=quantity)
+
+    def _causes(self, codes: np.ndarray) -> pd.Categorical:
+        import pandas as pd
+
+        return pd.Categorical.from_codes(codes.astype(np.int64) - 1, categories=list(self.causes[1:]))

@@ -1,0 +1,283 @@
+"""Run a scenario: every request that arrives ends, exactly once, in one of five outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import simpy
+
+from ..engine import Request, Steps, interrupt, schedule_at, start
+from ..errors import NEVER_HANDLED, ResilienceError, UnfinishedRunError
+from ..events import EventLog
+from ..randomness import KeyedDraws, uniform
+from ..resilience.base import Policy
+from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
+from ..validation import instance, positive, whole
+from .records import DEGRADED, FAILURE, OPEN, OUTCOMES, AttemptColumns, Causes, RequestColumns
+from .result import Result
+from .scenario import Scenario
+from .service import Job, LiveService
+from .workload import ClosedLoop
+
+Call = Callable[[], Steps]
+_CODES = {word: code for code, word in enumerate(OUTCOMES)}
+_PACK_EVERY = 4096
+
+
+def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, record: bool = True) -> Any:
+    """Play a scenario and return what happened to every request.
+
+    Requests arrive for `scenario.duration` seconds; the run ends when every request
+    has ended and no work is left. The same scenario and seed give the same rows
+    everywhere, and two scenarios under one seed meet the same arrivals and the same
+    luck, so that their difference is due to their settings.
+
+    Args:
+        scenario: What to play: a `Scenario`, or another spec with a method
+            `play(seed, horizon=, record=)`.
+        seed: A whole number of at least 0.
+        horizon: Simulated seconds after which the run stops. Requests that are open
+            then have no outcome and no end. None runs until all have ended.
+        record: False leaves out attempts and events, which is faster.
+
+    Raises:
+        UnfinishedRunError: Some requests would stay open for ever, and there is no
+            horizon. The message says which and why.
+
+    Example:
+        >>> from resilab import Poisson, Service, Steady
+        >>> result = simulate(Scenario(Steady(rate=10), Service(workers=2, latency=0.1), duration=1.0))
+        >>> result.counts()["success"]
+        10
+    """
+    whole("seed", seed)
+    if horizon is not None:
+        positive("horizon", horizon)
+    if hasattr(scenario, "play"):
+        return scenario.play(seed, horizon=horizon, record=record)
+    instance("scenario", scenario, Scenario)
+    return _Run(scenario, seed, record).play(horizon)
+
+
+class _Run:
+    """One run: the live parts and the columns they write."""
+
+    def __init__(self, scenario: Scenario, seed: int, record: bool) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.env = simpy.Environment()
+        self.causes = Causes()
+        self.log = EventLog() if record else None
+        self.attempts = AttemptColumns() if record else None
+        self.services: dict[str, LiveService] = {}
+        for part in scenario.parts:
+            if part.service.name not in self.services:
+                self.services[part.service.name] = part.service.bind(
+                    self.env, seed=seed, attempts=self.attempts, causes=self.causes, number=len(self.services)
+                )
+        self._calls = [self._bind_client(client) for client in range(scenario.clients)]
+        self._open: dict[int, Any] = {}
+        self._is_over = False
+        self._count = 0
+
+    def _bind_client(self, client: int) -> list[Call]:
+        """Bind the policies of one client and return its call of each operation."""
+        scenario = self.scenario
+        name = "" if scenario.clients == 1 else f"client_{client}"
+        shared = self._bind(scenario.policy, name)
+        calls = []
+        for part in scenario.parts:
+            request: Call = self.services[part.service.name].request
+            if scenario.operations:
+                request = self._bind(part.policy, "/".join(filter(None, (name, part.name)))).around(request)
+            calls.append(shared.around(request))
+        return calls
+
+    def _bind(self, policy: Policy, name: str) -> LiveResiliencePolicy:
+        return ResiliencePolicy(policy).bind(self.env, seed=self.seed, log=self.log, name=name or None)
+
+    def play(self, horizon: float | None) -> Result:
+        scenario = self.scenario
+        arrivals = _Arrivals(self)
+        self.columns = RequestColumns(arrivals.total)
+        for index, part in enumerate(scenario.parts):
+            if isinstance(part.workload, ClosedLoop):
+                _Users(self, index, part.workload, part.name)
+        self.env.run(horizon)
+        if self._open and horizon is None:
+            raise UnfinishedRunError(self._why_open())
+        self._stop()
+        return Result(
+            scenario=scenario,
+            seed=self.seed,
+            horizon=horizon,
+            columns={name: values[: self._count].copy() for name, values in self.columns.arrays.items()},
+            causes=tuple(self.causes.words),
+            services=tuple(self.services),
+            attempt_rows=None if self.attempts is None else self.attempts.to_array(),
+            event_rows=None if self.log is None else tuple(self.log.rows),
+        )
+
+    def begin(
+        self, time: float, key: int, part: int = 0, client: int = 0, after: Callable[[], None] | None = None
+    ) -> None:
+        """Let a request arrive."""
+        number = self._count
+        self._count = number + 1
+        columns = self.columns
+        if number == columns.capacity:
+            columns.grow()
+        columns.arrival[number] = time
+        if part or client:
+            columns.operation[number] = part
+            columns.client[number] = client
+        request = Request(number, key)
+        start(self.env, self._serve(request, self._calls[client][part], after), request)
+
+    def _serve(self, request: Request, call: Call, after: Callable[[], None] | None) -> Steps:
+        number = request.id
+        self._open[number] = self.env.active_process
+        columns = self.columns
+        try:
+            yield from call()
+        except NEVER_HANDLED:
+            if self._is_over:
+                return
+            raise
+        except Exception as error:
+            self._end_badly(number, error)
+        else:
+            if request.handled is not None:
+                columns.outcome[number] = DEGRADED
+                columns.cause[number] = self.causes.code(cause_of(request.handled))
+        columns.end[number] = self.env.now
+        if request.sends != 1:
+            columns.attempts[number] = request.sends
+        del self._open[number]
+        if after is not None:
+            after()
+
+    def _end_badly(self, number: int, error: Exception) -> None:
+        outcome = _CODES[error.outcome] if isinstance(error, ResilienceError) else FAILURE
+        self.columns.outcome[number] = outcome
+        self.columns.cause[number] = self.causes.code(cause_of(error))
+
+    def pack(self) -> None:
+        """Pack the rows so far, which takes less memory."""
+        if self.attempts is not None:
+            self.attempts.pack()
+
+    def _stop(self) -> None:
+        """Stop what is open at the horizon; its rows say so."""
+        self._is_over = True
+        for service in self.services.values():
+            service.has_closed = True
+        for number, process in self._open.items():
+            self.columns.outcome[number] = OPEN
+            self.columns.attempts[number] = process.request.sends
+            if not interrupt(process, "horizon"):
+                self.env.step()
+
+    def _why_open(self) -> str:
+        lines = [
+            f"{len(self._open)} of {self._count} requests are still open at {self.env.now:.6g} s and nothing can end"
+            " them. Give simulate a horizon, a policy with a Timeout, or the fault an end."
+        ]
+        lines += [f"request {number} {_state_of(process)}" for number, process in list(self._open.items())[:5]]
+        if len(self._open) > 5:
+            lines.append(f"and {len(self._open) - 5} more")
+        return "\n  ".join(lines)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the word by which frames name an error."""
+    return error.cause if isinstance(error, ResilienceError) else type(error).__name__
+
+
+def _state_of(process: Any) -> str:
+    """Say what an open request waits for."""
+    target = process.target
+    while isinstance(target, simpy.Process):
+        target = target.target
+    if isinstance(target, Job):
+        return target.describe()
+    return "waits for a permit of a bulkhead that is never given back, or for another event that never comes"
+
+
+class _Arrivals:
+    """The open workloads, merged: one heap event for each arrival, always the same object."""
+
+    __slots__ = ("_clients", "_index", "_is_plain", "_keys", "_ok", "_parts", "_run", "_times", "callbacks", "total")
+
+    def __init__(self, run: _Run) -> None:
+        scenario = run.scenario
+        times, parts, keys = [np.empty(0)], [np.empty(0, int)], [np.empty(0, int)]
+        for index, part in enumerate(scenario.parts):
+            if not isinstance(part.workload, ClosedLoop):
+                own = part.workload.arrivals(scenario.duration, run.seed, stream_name(part.name, "arrivals"))
+                times.append(own)
+                parts.append(np.full(len(own), index))
+                keys.append(np.arange(len(own)))
+        merged = np.concatenate(times)
+        order = np.argsort(merged, kind="stable")
+        self._times = memoryview(merged[order])
+        self._parts = memoryview(np.concatenate(parts)[order])
+        self._keys = memoryview(np.concatenate(keys)[order])
+        self._is_plain = len(scenario.parts) == 1 and scenario.clients == 1
+        draws = KeyedDraws(run.seed, "client", uniform).first(0 if self._is_plain else len(merged))
+        self._clients = memoryview((draws * scenario.clients).astype(int))
+        self._run = run
+        self._index = 0
+        self._ok = True
+        self.callbacks: Any = None
+        self.total = len(merged)
+        if self.total:
+            self._schedule(self._times[0])
+
+    def _schedule(self, time: float) -> None:
+        self.callbacks = (self._arrive,)
+        schedule_at(self._run.env, self, time)  # type: ignore[arg-type]
+
+    def _arrive(self, _: Any) -> None:
+        index = self._index
+        self._index = index + 1
+        if index + 1 < self.total:
+            self._schedule(self._times[index + 1])
+        if self._is_plain:
+            self._run.begin(self._times[index], index)
+        else:
+            self._run.begin(self._times[index], self._keys[index], self._parts[index], self._clients[index])
+        if not index % _PACK_EVERY:
+            self._run.pack()
+
+
+class _Users:
+    """The users of a closed workload: each thinks, asks, waits for the answer, and again."""
+
+    def __init__(self, run: _Run, part: int, workload: ClosedLoop, name: str) -> None:
+        self._run = run
+        self._part = part
+        self._users = workload.users
+        self._think = KeyedDraws(run.seed, stream_name(name, "think"), workload.think_time.sample)
+        for user in range(workload.users):
+            self._think_then_ask(user, 0)
+
+    def _think_then_ask(self, user: int, turn: int) -> None:
+        env = self._run.env
+        key = turn * self._users + user
+        delay = self._think(key)
+        if env.now + delay < self._run.scenario.duration:  # type: ignore[operator]
+            env.timeout(delay).callbacks.append(partial(self._ask, user, turn, key))  # type: ignore[union-attr]
+
+    def _ask(self, user: int, turn: int, key: int, _: Any) -> None:
+        run = self._run
+        then = partial(self._think_then_ask, user, turn + 1)
+        run.begin(run.env.now, key, self._part, user % run.scenario.clients, then)
+
+
+def stream_name(operation: str, stream: str) -> str:
+    """Return the name of a random stream of an operation."""
+    return f"{operation}/{stream}" if operation else stream

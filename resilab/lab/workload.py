@@ -1,0 +1,156 @@
+"""Workloads: when requests arrive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..distributions import duration as as_distribution
+from ..randomness import BLOCK, KeyedDraws
+from ..validation import Spec, finite, non_negative, positive, whole
+
+
+@dataclass(frozen=True)
+class Workload(Spec):
+    """Requests that arrive whatever happens to those before (an open workload)."""
+
+    def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
+        """Return the arrival times in [0, *duration*), in seconds, in order.
+
+        Request i arrives at the same time however long the run is.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Poisson(Workload):
+    """Independent arrivals, *rate* requests per second on average."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        positive("rate", self.rate)
+
+    def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
+        return unit_poisson(self.rate * duration, seed, stream) / self.rate
+
+
+@dataclass(frozen=True)
+class Steady(Workload):
+    """Evenly spaced arrivals, *rate* requests per second, the first at 0."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        positive("rate", self.rate)
+
+    def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
+        times = np.arange(math.ceil(self.rate * duration)) / self.rate
+        return times[times < duration]
+
+
+@dataclass(frozen=True)
+class Schedule(Workload):
+    """Poisson arrivals whose rate changes at given times.
+
+    Args:
+        steps: Pairs (start in seconds, requests per second), in order of start; a
+            rate holds until the next start, the last one for ever. Before the first
+            start nothing arrives. A rate may be 0, not all of them.
+
+    Example:
+        >>> Schedule([(0, 80), (60, 200), (70, 80)]).steps[1]
+        (60, 200)
+    """
+
+    steps: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        steps = tuple((non_negative("start", start), non_negative("rate", rate)) for start, rate in self.steps)
+        if not any(rate for _, rate in steps):
+            raise ValueError(f"steps must have a rate > 0, got {self.steps!r}")
+        if any(later[0] <= earlier[0] for earlier, later in zip(steps, steps[1:], strict=False)):
+            raise ValueError(f"steps must be in order of start, got {self.steps!r}")
+        object.__setattr__(self, "steps", steps)
+
+    def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
+        starts = np.array([start for start, _ in self.steps if start < duration])
+        rates = np.array([rate for _, rate in self.steps])[: len(starts)]
+        if not len(starts):
+            return np.empty(0)
+        expected = np.concatenate([[0.0], np.cumsum(rates * np.diff(np.append(starts, duration)))])
+        units = unit_poisson(expected[-1], seed, stream)
+        step = np.searchsorted(expected, units, "right") - 1
+        return starts[step] + (units - expected[step]) / rates[step]
+
+
+@dataclass(frozen=True)
+class Replay(Workload):
+    """Arrivals at given times, for instance those of a trace.
+
+    Args:
+        times: Seconds from the start of the run, at least 0; they are sorted.
+    """
+
+    times: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        times = np.asarray(self.times, dtype=np.float64).ravel()
+        if not times.size:
+            raise ValueError("times must not be empty, got ()")
+        wrong = times[~(np.isfinite(times) & (times >= 0))]
+        if wrong.size:
+            raise ValueError(f"times must be finite and >= 0, got {wrong[0]}")
+        object.__setattr__(self, "times", tuple(np.sort(times).tolist()))
+
+    def __repr__(self) -> str:
+        return f"Replay({len(self.times)} times to {self.times[-1]:.6g} s)"
+
+    @property
+    def duration(self) -> float:
+        """The shortest duration in which all requests arrive, in seconds."""
+        return math.nextafter(self.times[-1], math.inf)
+
+    def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
+        times = np.array(self.times)
+        return times[times < duration]
+
+
+@dataclass(frozen=True)
+class ClosedLoop(Spec):
+    """Users who wait for each answer, think, and ask again.
+
+    Each user thinks before the first request, too. A service that slows down is
+    asked less: closed workloads hide overload that open ones show.
+
+    Args:
+        users: How many, at least 1.
+        think_time: Distribution, or seconds, from an answer to the next request. Its
+            mean must be above 0, since nothing else is sure to let time pass.
+    """
+
+    users: int
+    think_time: Any
+
+    def __post_init__(self) -> None:
+        whole("users", self.users, minimum=1)
+        object.__setattr__(self, "think_time", as_distribution("think_time", self.think_time))
+        if not self.think_time.mean > 0:
+            raise ValueError(f"think_time must have a mean > 0, got {self.think_time!r}")
+
+
+def unit_poisson(expected: float, seed: int, stream: str) -> np.ndarray:
+    """Return the points of a Poisson process of rate 1 in [0, *expected*)."""
+    draws = KeyedDraws(seed, stream, lambda generator, size: generator.standard_exponential(size))
+    blocks: list[np.ndarray] = []
+    last = 0.0
+    while last < finite("the expected number of arrivals", expected):
+        gaps = draws.block(0, len(blocks))
+        gaps[0] += last
+        blocks.append(np.cumsum(gaps))
+        last = blocks[-1][BLOCK - 1]
+    points = np.concatenate(blocks) if blocks else np.empty(0)
+    return points[: np.searchsorted(points, expected)]

@@ -1,0 +1,1 @@
+"""The resilience policies of the reference document, one module each."""

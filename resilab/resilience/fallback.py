@@ -1,0 +1,129 @@
+"""Fallback: answer with something lesser rather than with an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from ..engine import Steps, request_of, steps_of
+from ..errors import NEVER_HANDLED
+from ..events import EventLog
+from .base import LivePolicy, Policy
+from .retry import ErrorFilter, error_filter
+
+
+@dataclass(frozen=True, init=False)
+class Fallback(Policy):
+    """Answer a failed call with the first of several levels that works.
+
+    In a simulation such an answer counts as *degraded*, never as a success.
+
+    Args:
+        *levels: Tried in order. A generator function (or a function that returns a
+            generator) is run and may fail, which leads to the next level; a function
+            that returns something else is called for its value; anything else is the
+            answer itself. If all levels fail, the last error is raised.
+        handled_errors: Error class, tuple of classes, or predicate. None is every error.
+
+    Example:
+        >>> import simpy
+        >>> env = simpy.Environment()
+        >>> def popular():
+        ...     yield env.timeout(0.1)
+        ...     raise ConnectionError("product service is down")
+        >>> def personalized():
+        ...     yield env.timeout(0.5)
+        ...     raise ConnectionError("ML service is down")
+        >>> def page():
+        ...     recommendations = Fallback(popular, "static defaults").bind(env)
+        ...     print((yield from recommendations.execute(personalized)), env.now)
+        >>> _ = env.process(page())
+        >>> env.run()
+        static defaults 0.6
+
+    Source: `FallbackPolicy` (one level) and `GracefulDegradation` (many) of the
+    reference document.
+    """
+
+    levels: tuple[Any, ...]
+    handled_errors: ErrorFilter | None
+
+    def __init__(self, *levels: Any, handled_errors: ErrorFilter | None = None) -> None:
+        if not levels:
+            raise ValueError("levels must not be empty, got ()")
+        error_filter("handled_errors", handled_errors)
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "handled_errors", handled_errors)
+
+    def replace(self, **changes: Any) -> Fallback:
+        fields = {"levels": self.levels, "handled_errors": self.handled_errors} | changes
+        return Fallback(*fields.pop("levels"), **fields)
+
+    def __repr__(self) -> str:
+        levels = ", ".join(getattr(level, "__name__", repr(level)) for level in self.levels)
+        only = "" if self.handled_errors is None else f", handled_errors={self.handled_errors!r}"
+        return f"Fallback({levels}{only})"
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveFallback:
+        return LiveFallback(self, env, name or "fallback", log)
+
+
+class LiveFallback(LivePolicy):
+    """A fallback in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        answers: How many calls it has answered.
+    """
+
+    def __init__(self, spec: Fallback, env: simpy.Environment, name: str, log: EventLog | None) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.answers = 0
+        self._is_handled = error_filter("handled_errors", spec.handled_errors)
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        try:
+            return (yield from fn(*args))
+        except NEVER_HANDLED:
+            raise
+        except Exception as error:
+            if not self._is_handled(error):
+                raise
+            reason = error
+        last: Exception = reason
+        for number, level in enumerate(self.spec.levels, start=1):
+            try:
+                answer = yield from self._ask(level)
+            except NEVER_HANDLED:
+                raise
+            except Exception as error:
+                last = error
+                self.note("level_failed", f"level {number}: {error!r}")
+                continue
+            self.answers += 1
+            self.note("fallback", f"level {number} after {type(reason).__name__}")
+            request = request_of(self.env.active_process)
+            if request is not None:
+                request.handled = reason
+            return answer
+        raise last
+
+    def _ask(self, level: Any) -> Steps:
+        if not callable(level):
+            return level
+        answer = level()
+        if hasattr(answer, "throw"):
+            return (yield from steps_of(lambda: answer, ()))
+        return answer

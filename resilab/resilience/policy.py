@@ -1,0 +1,166 @@
+"""ResiliencePolicy: several policies around one call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import simpy
+
+from ..engine import Steps
+from ..events import EventLog
+from ..validation import instance
+from .base import LivePolicy, Policy, generator_function
+from .bulkhead import Bulkhead
+from .circuit_breaker import CircuitBreaker
+from .fallback import Fallback
+from .retry import Retry
+from .timeout import Timeout
+
+
+@dataclass(frozen=True, init=False)
+class ResiliencePolicy(Policy):
+    """Policies around one call, the outermost first: reading order is nesting order.
+
+    The order matters: a bulkhead outside a retry holds its permit during backoff, a
+    timeout outside a retry limits all attempts together, and a fallback inside a
+    retry hides every failure from it.
+
+    Args:
+        *policies: Policies of any kind, in any order and number, other
+            ResiliencePolicies among them. None at all is a call without protection.
+
+    Example:
+        >>> policy = ResiliencePolicy().with_timeout(5.0).with_retry(max_retries=3).with_bulkhead(10)
+        >>> policy == ResiliencePolicy(Timeout(5.0), Retry(max_retries=3), Bulkhead(10))
+        True
+        >>> ResiliencePolicy(Fallback("cached page"), Timeout(1.0))
+        ResiliencePolicy(
+            Fallback('cached page'),
+              Timeout(seconds=1.0, cancel=True),
+        )
+
+    Source: `ResiliencePolicy` of the reference document.
+    """
+
+    policies: tuple[Policy, ...]
+
+    def __init__(self, *policies: Policy) -> None:
+        for policy in policies:
+            instance("policies", policy, Policy)
+        object.__setattr__(self, "policies", policies)
+
+    def replace(self, **changes: Any) -> ResiliencePolicy:
+        return ResiliencePolicy(*changes.pop("policies", self.policies), **changes)
+
+    def __repr__(self) -> str:
+        if not self.policies:
+            return "ResiliencePolicy()"
+        lines = []
+        for depth, policy in enumerate(self.policies):
+            text = repr(policy).replace("\n", "\n" + "  " * (depth + 2))
+            lines.append("  " * (depth + 2) + text + ",\n")
+        return "ResiliencePolicy(\n" + "".join(lines) + ")"
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter(self.policies)
+
+    def flat(self) -> tuple[Policy, ...]:
+        """Return the policies with those inside other ResiliencePolicies in their places."""
+        return tuple(
+            part
+            for policy in self.policies
+            for part in (policy.flat() if isinstance(policy, ResiliencePolicy) else (policy,))
+        )
+
+    def with_policy(self, policy: Policy) -> ResiliencePolicy:
+        """Return a new value with *policy* inside what is already there."""
+        return ResiliencePolicy(*self.policies, policy)
+
+    def with_timeout(self, seconds: float, **options: Any) -> ResiliencePolicy:
+        """Return a new value with a `Timeout` inside."""
+        return self.with_policy(Timeout(seconds, **options))
+
+    def with_retry(self, *args: Any, **options: Any) -> ResiliencePolicy:
+        """Return a new value with a `Retry` inside."""
+        return self.with_policy(Retry(*args, **options))
+
+    def with_circuit_breaker(self, *args: Any, **options: Any) -> ResiliencePolicy:
+        """Return a new value with a `CircuitBreaker` inside."""
+        return self.with_policy(CircuitBreaker(*args, **options))
+
+    def with_bulkhead(self, max_concurrent: int, **options: Any) -> ResiliencePolicy:
+        """Return a new value with a `Bulkhead` inside."""
+        return self.with_policy(Bulkhead(max_concurrent, **options))
+
+    def with_fallback(self, *levels: Any, **options: Any) -> ResiliencePolicy:
+        """Return a new value with a `Fallback` inside."""
+        return self.with_policy(Fallback(*levels, **options))
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveResiliencePolicy:
+        """Make live policies, each with state of its own; see `Policy.bind`.
+
+        With a *name*, the parts are called "name/retry" and so on. A kind that occurs
+        again gets a number: "retry", "retry_2".
+        """
+        seen: Counter[str] = Counter()
+        parts = []
+        for number, policy in enumerate(self.flat()):
+            kind = kind_of(policy)
+            seen[kind] += 1
+            part = kind if seen[kind] == 1 else f"{kind}_{seen[kind]}"
+            part = f"{name}/{part}" if name else part
+            parts.append(policy.bind(env, seed=seed, log=log, name=part, depth=depth + number))
+        return LiveResiliencePolicy(env, name or "policy", log, tuple(parts))
+
+
+class LiveResiliencePolicy(LivePolicy):
+    """Live policies around one call.
+
+    Attributes:
+        parts: The live policies, the outermost first.
+    """
+
+    def __init__(self, env: simpy.Environment, name: str, log: EventLog | None, parts: tuple[LivePolicy, ...]) -> None:
+        super().__init__(env, name, log)
+        self.parts = parts
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        return self.around(fn)(*args)
+
+    def around(self, fn: Callable[..., Any]) -> Callable[..., Steps]:
+        """Return *fn* with the policies around it, linked once for many calls."""
+        call = generator_function(fn)
+        for part in reversed(self.parts):
+            call = partial(part.run, call)
+        return call
+
+
+def compose(*parts: LivePolicy) -> LiveResiliencePolicy:
+    """Put live policies around each other, the outermost first.
+
+    Use it when calls share some state and not all: one breaker for a dependency, a
+    bulkhead for each kind of request.
+    """
+    if not parts:
+        raise ValueError("parts must not be empty, got ()")
+    for part in parts:
+        instance("parts", part, LivePolicy)
+    return LiveResiliencePolicy(parts[0].env, "policy", None, parts)
+
+
+def kind_of(policy: Policy) -> str:
+    """Return the kind of a policy in words: `CircuitBreaker` is "circuit_breaker"."""
+    name = type(policy).__name__
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")

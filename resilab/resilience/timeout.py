@@ -1,0 +1,126 @@
+"""Timeout: stop waiting for a call that takes too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from ..engine import Deadlines, Steps, abandon, interrupt, request_of, start
+from ..errors import TimeoutExceededError
+from ..events import EventLog
+from ..validation import positive
+from .base import LivePolicy, Policy
+
+
+@dataclass(frozen=True)
+class Timeout(Policy):
+    """Limit the time that a caller waits for a call.
+
+    A response at exactly the limit is a success. Of several limits that pass at one
+    instant, the outermost counts.
+
+    Args:
+        seconds: The limit, above 0. Infinity is no limit.
+        cancel: True cancels the call when the limit passes: everything below it is
+            interrupted, and the service does what its `on_cancel` says. False is the
+            race of the reference document: the caller leaves, the work runs on and
+            holds its permits and workers to its end.
+
+    Raises:
+        TimeoutExceededError: From `execute`, when the limit has passed.
+
+    Example:
+        >>> import simpy
+        >>> env = simpy.Environment()
+        >>> def slow():
+        ...     yield env.timeout(3)
+        >>> def model():
+        ...     try:
+        ...         yield from Timeout(1.0).bind(env).execute(slow)
+        ...     except TimeoutExceededError as error:
+        ...         print(env.now, error)
+        >>> _ = env.process(model())
+        >>> env.run()
+        1.0 timed out after 1.0 s
+
+    Source: `TimeoutPolicy` and `CancellableTimeout` of the reference document.
+    """
+
+    seconds: float
+    cancel: bool = True
+
+    def __post_init__(self) -> None:
+        positive("seconds", self.seconds, allow_infinite=True)
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveTimeout:
+        return LiveTimeout(self, env, name or "timeout", log, depth)
+
+
+class LiveTimeout(LivePolicy):
+    """A timeout in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        timeouts: How many calls it has cut off.
+    """
+
+    def __init__(self, spec: Timeout, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.timeouts = 0
+        self._deadlines = Deadlines(env, spec.seconds, _expire, depth)
+        self.run = self._cancel if spec.cancel else self._race  # type: ignore[method-assign]
+
+    def _cancel(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        entry = self._deadlines.arm(self._caller())
+        try:
+            return (yield from fn(*args))
+        except simpy.Interrupt as signal:
+            if signal.cause is entry:
+                raise self._expired() from None
+            raise
+        finally:
+            entry[1] = None
+
+    def _race(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        caller = self._caller()
+        work = start(self.env, fn(*args), request_of(caller), caller)
+        entry = self._deadlines.arm(caller)
+        try:
+            return (yield work)
+        except BaseException as error:
+            if isinstance(error, simpy.Interrupt) and error.cause is entry:
+                abandon(work)
+                raise self._expired() from None
+            if work.is_alive:  # cancelled from outside: nobody else reaches the work
+                work.defused = True
+                interrupt(work, getattr(error, "cause", None))
+            raise
+        finally:
+            entry[1] = None
+
+    def _caller(self) -> Any:
+        caller = self.env.active_process
+        if caller is None:
+            raise RuntimeError("a Timeout needs a running process: start the call with env.process(...)")
+        return caller
+
+    def _expired(self) -> TimeoutExceededError:
+        self.timeouts += 1
+        self.note("timeout")
+        return TimeoutExceededError(f"timed out after {self.spec.seconds} s")
+
+
+def _expire(entry: list[Any]) -> bool:
+    return interrupt(entry[1], entry)
