@@ -17,6 +17,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator
+from heapq import heappush
 from typing import Any
 
 import simpy
@@ -83,7 +84,9 @@ class Task(Process):
             is marked by `abandon`.
     """
 
-    def __init__(self, env: simpy.Environment, generator: Steps, request: Request | None, caller: Any = None) -> None:
+    def __init__(
+        self, env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None
+    ) -> None:
         self.env = env
         self.callbacks = []
         self.request = request
@@ -144,15 +147,18 @@ class Task(Process):
         self._resume(_Signal(False, Interruption(cause)))
 
 
-def start(env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None) -> Process:
-    """Run *generator* as a process that works for *request*."""
-    if not USES_PUBLIC_API:
-        return Task(env, generator, request, caller)
-    process = Process(env, generator)
-    process.request = request  # type: ignore[attr-defined]
-    process.caller = caller  # type: ignore[attr-defined]
-    process.abandoned_at = -1.0  # type: ignore[attr-defined]
+def _start_process(
+    env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None
+) -> Process:
+    process: Any = Process(env, generator)
+    process.request = request
+    process.caller = caller
+    process.abandoned_at = -1.0
     return process
+
+
+start: Callable[..., Process] = _start_process if USES_PUBLIC_API else Task
+"""Run a generator as a process that works for a request: `start(env, generator, request, caller)`."""
 
 
 def interrupt(process: Any, cause: Any) -> bool:
@@ -261,10 +267,18 @@ class Deadlines:
         self._is_armed = False
 
 
-def schedule_at(env: simpy.Environment, event: Event, when: float, priority: int = NORMAL) -> None:
+def _schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
     """Schedule *event* for exactly the time *when*."""
+    heappush(env._queue, (when, priority, next(env._eid), event))
+
+
+def _schedule_at_by_delay(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
+    """Schedule *event* for exactly the time *when*, by the delay that leads there."""
     now = env.now
     delay = when - now
-    if now + delay != when:  # a tie in rounding, one neighbour is exact
+    if now + delay != when:  # a tie in rounding: one of the neighbours is exact
         delay = math.nextafter(delay, math.inf if now + delay < when else -math.inf)
     env.schedule(event, priority, delay)
+
+
+schedule_at = _schedule_at_by_delay if USES_PUBLIC_API else _schedule_at

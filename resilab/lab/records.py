@@ -11,6 +11,7 @@ OPEN = -1
 """Code of a request or an attempt that had not ended at the horizon."""
 
 ATTEMPT_FIELDS = ("request_id", "attempt", "start", "end", "outcome", "cause", "queue_time", "service_time", "service")
+"""Columns of the rows of attempts; what a service writes lacks the last one."""
 
 
 class Causes:
@@ -64,7 +65,7 @@ class RequestColumns:
 
 
 class AttemptColumns:
-    """Rows of ATTEMPT_FIELDS, appended flat and packed into numpy arrays from time to time."""
+    """The calls of one service: rows appended flat, packed into arrays from time to time."""
 
     def __init__(self) -> None:
         self._flat: list[float] = []
@@ -74,12 +75,21 @@ class AttemptColumns:
     def pack(self) -> None:
         """Move the rows so far into an array, which takes less memory."""
         if self._flat:
-            self._packed.append(np.array(self._flat))
+            self._packed.append(np.array(self._flat, dtype=np.float64))
             self._flat.clear()
 
     def to_array(self) -> np.ndarray:
-        """Return the rows as an array of shape (attempts, fields), ordered by request and attempt."""
+        """Return the rows as an array of shape (attempts, fields)."""
         self.pack()
         flat = np.concatenate(self._packed) if self._packed else np.empty(0)
-        rows = flat.reshape(-1, len(ATTEMPT_FIELDS))
-        return rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+        return flat.reshape(-1, len(ATTEMPT_FIELDS) - 1)
+
+
+def merge(columns: list[AttemptColumns]) -> np.ndarray:
+    """Return the rows of several services, with the number of each, by request and attempt."""
+    parts = []
+    for number, part in enumerate(columns):
+        rows = part.to_array()
+        parts.append(np.column_stack([rows, np.full(len(rows), number)]))
+    rows = np.concatenate(parts)
+    return rows[np.lexsort((rows[:, 1], rows[:, 0]))]

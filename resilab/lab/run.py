@@ -16,7 +16,7 @@ from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
 from ..validation import instance, positive, whole
-from .records import DEGRADED, FAILURE, OPEN, OUTCOMES, AttemptColumns, Causes, RequestColumns
+from .records import DEGRADED, FAILURE, OPEN, OUTCOMES, AttemptColumns, Causes, RequestColumns, merge
 from .result import Result
 from .scenario import Scenario
 from .service import Job, LiveService
@@ -71,13 +71,14 @@ class _Run:
         self.env = simpy.Environment()
         self.causes = Causes()
         self.log = EventLog() if record else None
-        self.attempts = AttemptColumns() if record else None
+        self.attempts: dict[str, AttemptColumns] = {}
         self.services: dict[str, LiveService] = {}
-        for part in scenario.parts:
-            if part.service.name not in self.services:
-                self.services[part.service.name] = part.service.bind(
-                    self.env, seed=seed, attempts=self.attempts, causes=self.causes, number=len(self.services)
-                )
+        for service in {part.service.name: part.service for part in scenario.parts}.values():
+            if record:
+                self.attempts[service.name] = AttemptColumns()
+            self.services[service.name] = service.bind(
+                self.env, seed=seed, attempts=self.attempts.get(service.name), causes=self.causes
+            )
         self._calls = [self._bind_client(client) for client in range(scenario.clients)]
         self._open: dict[int, Any] = {}
         self._is_over = False
@@ -117,7 +118,7 @@ class _Run:
             columns={name: values[: self._count].copy() for name, values in self.columns.arrays.items()},
             causes=tuple(self.causes.words),
             services=tuple(self.services),
-            attempt_rows=None if self.attempts is None else self.attempts.to_array(),
+            attempt_rows=merge(list(self.attempts.values())) if self.attempts else None,
             event_rows=None if self.log is None else tuple(self.log.rows),
         )
 
@@ -167,8 +168,8 @@ class _Run:
 
     def pack(self) -> None:
         """Pack the rows so far, which takes less memory."""
-        if self.attempts is not None:
-            self.attempts.pack()
+        for rows in self.attempts.values():
+            rows.pack()
 
     def _stop(self) -> None:
         """Stop what is open at the horizon; its rows say so."""

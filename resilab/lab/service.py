@@ -84,7 +84,6 @@ class Service(Spec):
         seed: int = 0,
         attempts: AttemptColumns | None = None,
         causes: Causes | None = None,
-        number: int = 0,
     ) -> LiveService:
         """Make the live service in *env*.
 
@@ -93,9 +92,8 @@ class Service(Spec):
             seed: Seed of its service times and failures.
             attempts: Where to write a row for each call. None writes nothing.
             causes: Numbers for the words of the rows' causes.
-            number: The number of the service in the rows.
         """
-        return LiveService(self, env, seed, attempts, causes or Causes(), number)
+        return LiveService(self, env, seed, attempts, causes or Causes())
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class Job(Event):
     __slots__ = ("_defused", "_ok", "_value", "callbacks", "env", "left", "process", "request", "send")
     __slots__ += ("service", "started", "state", "submitted")
 
-    def __init__(self, service: LiveService, process: Any, request: Request) -> None:
+    def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
         self.env = service.env
         self.callbacks = [service._finish]
         self._value = PENDING
@@ -148,7 +146,7 @@ class Job(Event):
         self.process = process
         self.request = request
         self.send = request.sends
-        self.submitted = self.started = service.env.now
+        self.submitted = self.started = now
         self.left = -1.0
         self.state = _QUEUED
         self.service = service
@@ -180,7 +178,6 @@ class LiveService:
         seed: int,
         attempts: AttemptColumns | None,
         causes: Causes,
-        number: int,
     ) -> None:
         self.spec = spec
         self.env = env
@@ -188,7 +185,6 @@ class LiveService:
         self.queue_length = 0
         self.calls = 0
         self.has_closed = False
-        self._number = number
         self._queue: deque[Job] = deque()
         self._next_job = self._queue.popleft if spec.discipline == "fifo" else self._queue.pop
         self._latency = KeyedDraws(seed, f"{spec.name}/latency", spec.latency.sample)
@@ -233,26 +229,25 @@ class LiveService:
         return Request(self.calls, self.calls)
 
     def _submit(self, process: Any, request: Request) -> Job:
-        env = self.env
+        now = self.env.now
         self.calls += 1
         request.sends += 1
-        if env.now >= self._until:
-            self._meet(env.now)
-        job = Job(self, process, request)
+        if now >= self._until:
+            self._meet(now)
+        job = Job(self, process, request, now)
         if self.busy < self._capacity:
             self.busy += 1
-            self._start(job)
+            self._start(job, now)
         elif self.queue_length < self._limit:
             self.queue_length += 1
             self._queue.append(job)
         else:
             if self._record is not None:
-                now = env.now
-                self._record((request.id, request.sends, now, now, REJECTED, self._queue_full, 0.0, 0.0, self._number))
+                self._record((request.id, request.sends, now, now, REJECTED, self._queue_full, 0.0, 0.0))
             raise ServiceOverloadedError(f"{self.spec.name} is overloaded: {self.queue_length} calls in its queue")
         return job
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job, now: float) -> None:
         key, send = job.request.key, job.send - 1
         rate = self._failure_rate
         if rate and (rate >= 1 or self._failure(key, send) < rate):
@@ -263,49 +258,41 @@ class LiveService:
             job._value = None
             latency = self._latency
         job.state = _RUNNING
-        job.started = self.env.now
+        job.started = now
         self.env.schedule(job, NORMAL, latency(key, send) * self._factor)
 
     def _finish(self, job: Any) -> None:
         """Record a job that has ended and let its worker take the next one."""
         job._defused = True
         job.state = _DONE
+        now = self.env.now
         if self._record is not None:
             request = job.request
-            now = self.env.now
-            started = job.started
+            submitted, started = job.submitted, job.started
             if job.left < 0 and request.has_abandoned:
                 job.left = caller_has_gone(job.process)
             if job.left >= 0:
-                outcome, cause, end = TIMEOUT, self._timed_out, max(job.left, job.submitted)
+                outcome, cause, end = TIMEOUT, self._timed_out, max(job.left, submitted)
             elif job._ok:
                 outcome, cause, end = SUCCESS, 0, now
             else:
                 outcome, cause, end = FAILURE, self._service_error, now
-            submitted = job.submitted
-            self._record(
-                (request.id, job.send, submitted, end, outcome, cause, started - submitted, now - started, self._number)
-            )
-        self._free_worker()
-
-    def _free_worker(self) -> None:
-        now = self.env.now
-        if now >= self._until:
-            self._meet(now)
+            self._record((request.id, job.send, submitted, end, outcome, cause, started - submitted, now - started))
         self.busy -= 1
         if self.queue_length:
-            self._start_queued()
+            self._start_queued(now)
 
-    def _start_queued(self) -> None:
-        queue = self._queue
+    def _start_queued(self, now: float) -> None:
+        if now >= self._until:
+            self._meet(now)
         while self.busy < self._capacity and self.queue_length:
             job = self._next_job()
             if job.state == _QUEUED:
                 self.queue_length -= 1
                 self.busy += 1
-                self._start(job)
+                self._start(job, now)
         if not self.queue_length:
-            queue.clear()  # of calls that were cancelled
+            self._queue.clear()  # of calls that were cancelled
 
     def _leave(self, job: Job) -> None:
         """Do what `on_cancel` says with a call whose caller has gone."""
@@ -313,23 +300,24 @@ class LiveService:
         reaction = self.spec.on_cancel
         job.left = now
         if self.has_closed:
-            self._drop(job, OPEN, 0)
+            self._drop(job, now, OPEN, 0)
         elif job.state == _QUEUED and reaction != "ignore":
             self.queue_length -= 1
-            self._drop(job, TIMEOUT, self._timed_out)
+            self._drop(job, now, TIMEOUT, self._timed_out)
         elif job.state == _RUNNING and reaction == "stop":
-            self._drop(job, TIMEOUT, self._timed_out)
-            self._free_worker()
+            self._drop(job, now, TIMEOUT, self._timed_out)
+            self.busy -= 1
+            if self.queue_length:
+                self._start_queued(now)
 
-    def _drop(self, job: Job, outcome: int, cause: int) -> None:
-        now = self.env.now
+    def _drop(self, job: Job, now: float, outcome: int, cause: int) -> None:
         began = job.started if job.state == _RUNNING else now
         job.state = _CANCELLED
         job._ok = True
         job.callbacks = []
         if self._record is not None:
-            id, submitted = job.request.id, job.submitted
-            self._record((id, job.send, submitted, now, outcome, cause, began - submitted, now - began, self._number))
+            submitted = job.submitted
+            self._record((job.request.id, job.send, submitted, now, outcome, cause, began - submitted, now - began))
 
     def _meet(self, now: float) -> None:
         """Take over the condition that holds at *now*."""
@@ -346,5 +334,4 @@ class LiveService:
         schedule_at(self.env, event, time)
 
     def _restart(self, _: Any) -> None:
-        self._meet(self.env.now)
-        self._start_queued()
+        self._start_queued(self.env.now)
