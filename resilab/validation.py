@@ -25,7 +25,7 @@ def real(name: str, value: Any) -> float:
     """Return *value* as a Python number; refuse what is not a number, and NaN."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    number = value.item() if hasattr(value, "item") else value
+    number: Any = value.item() if hasattr(value, "item") else value
     if math.isnan(number):
         raise ValueError(f"{name} must not be NaN, got {value!r}")
     return number

@@ -37,12 +37,14 @@ def summary(result: Result) -> dict[str, float]:
     outcome, latency = result.columns["outcome"], result.latency
     has_ended = outcome >= 0
     total = len(result)
-    shares = {f"{word}_rate": _divide(np.count_nonzero(outcome == code), total) for code, word in enumerate(OUTCOMES)}
+    shares = {
+        f"{word}_rate": _divide(int(np.count_nonzero(outcome == code)), total) for code, word in enumerate(OUTCOMES)
+    }
     sent = int(result.columns["attempts"].sum())
     ended = latency[has_ended]
     numbers = {"requests": float(total)} | shares
     numbers["open"] = float(total - len(ended))
-    numbers["goodput"] = np.count_nonzero(outcome == SUCCESS) / result.scenario.duration
+    numbers["goodput"] = np.count_nonzero(outcome == SUCCESS) / result.scenario.duration  # type: ignore[operator]
     numbers["mean_latency"] = float(ended.mean()) if len(ended) else np.nan
     numbers |= _percentiles(ended, "") | _percentiles(latency[outcome == SUCCESS], "_success")
     numbers["attempts"] = float(sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class Schedule(Workload):
         steps = tuple((non_negative("start", start), non_negative("rate", rate)) for start, rate in self.steps)
         if not any(rate for _, rate in steps):
             raise ValueError(f"steps must have a rate > 0, got {self.steps!r}")
-        if any(later[0] <= earlier[0] for earlier, later in zip(steps, steps[1:], strict=False)):
+        if any(later[0] <= earlier[0] for earlier, later in pairwise(steps)):
             raise ValueError(f"steps must be in order of start, got {self.steps!r}")
         object.__setattr__(self, "steps", steps)
 
