@@ -13,6 +13,7 @@ from .errors import (
     UnfinishedRunError,
 )
 from .events import EventLog
+from .experiments import compare, intervals, pareto, replicate, sweep
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.result import Result
 from .lab.run import simulate

@@ -1,0 +1,105 @@
+"""replicate: one scenario under many seeds; intervals: what the runs say together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..validation import ratio
+from .measures import measures
+from .runs import Job, Workers, seeds_of
+from .statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def replicate(
+    scenario: Any,
+    replications: int = 20,
+    seed: int = 0,
+    metrics: Any = None,
+    *,
+    horizon: float | None = None,
+    run: Callable[[Any, int], Any] | None = None,
+    n_jobs: int | None = None,
+    client: Any = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Play a scenario under several seeds and return one row a replication.
+
+    Rows of one run are not independent of one another: a long queue meets many
+    requests. Runs under different seeds are, and `intervals` turns them into means
+    with limits.
+
+    Args:
+        scenario: Anything that `simulate` plays.
+        replications: How many runs, at least 1.
+        seed: Seed of the first; the others have the seeds after it. A row is played
+            again by `simulate(scenario, seed)`.
+        metrics: What to keep: None is the summary; a name or names of it; a function of
+            the result that returns a number or a dict of numbers; several functions as
+            a dict of name -> function, or a list with names among them.
+        horizon: As in `simulate`.
+        run: Plays (scenario, seed) and returns a result, instead of `simulate`. With
+            *metrics* as a function, any model of your own can be replicated.
+        n_jobs: Worker processes; -1 is one a core, 1 none. None starts workers only if
+            more than a second of work is left after a short trial.
+        client: A `dask.distributed.Client`: its cluster does the runs.
+        cache: Folder in which finished runs are kept, by scenario, seed, metrics and the
+            package's code. What is there is not run again.
+        progress: Whether to show a progress bar. None shows one for long work.
+
+    Returns:
+        A DataFrame with the column `seed` and one column a metric, in order of seed. An
+        interrupt (Ctrl-C) returns the finished rows with a warning.
+
+    Example:
+        >>> import resilab as rl
+        >>> scenario = rl.Scenario(rl.Poisson(rate=8), rl.Service(workers=1, latency=0.1), duration=50.0)
+        >>> replicate(scenario, replications=3, metrics=["requests"]).seed.tolist()
+        [0, 1, 2]
+    """
+    import pandas as pd
+
+    wanted = measures(metrics)
+    seeds = seeds_of(replications, seed)
+    jobs = [Job(scenario, each, wanted, horizon, run) for each in seeds]
+    results = Workers(n_jobs, client, cache, progress).run(jobs)
+    rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if result is not None]
+    return pd.DataFrame(rows)
+
+
+def intervals(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Return mean and confidence limits of each number in a frame of replications.
+
+    The limits hold the true mean in 95 of 100 experiments like this one. They say
+    nothing about where a single run or a single request ends up.
+
+    Args:
+        frame: From `replicate`: one row a run. The column `seed` is left out.
+        confidence: From 0 to 1.
+
+    Returns:
+        A DataFrame with a row a metric: mean, low, high, replications. NaN values are
+        left out of the count. One replication has no limits.
+
+    Example:
+        >>> import pandas as pd
+        >>> intervals(pd.DataFrame({"seed": [0, 1, 2], "p99": [1.0, 2.0, 3.0]})).round(2)
+                mean   low  high  replications
+        metric
+        p99      2.0 -0.48  4.48             3
+    """
+    import pandas as pd
+
+    ratio("confidence", confidence)
+    rows = {}
+    for name in frame.columns.drop("seed", errors="ignore"):
+        found = mean_interval(frame[name].to_numpy(np.float64), confidence)
+        rows[name] = {"mean": found.mean, "low": found.low, "high": found.high, "replications": found.count}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
