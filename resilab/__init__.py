@@ -1,16 +1,24 @@
 """resilab: an interactive lab for resilience patterns on a simulated clock."""
 
+from .communication.connection_pool import ConnectionPool
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
+    AcknowledgementError,
+    BrokerUnavailableError,
     BulkheadFullError,
     CallRejectedError,
     CircuitOpenError,
+    ConsumerCrashError,
     NotAGeneratorError,
+    PoolClosedError,
+    PoolTimeoutError,
     ResilienceError,
     ServiceError,
     ServiceOverloadedError,
+    StatusError,
     TimeoutExceededError,
     UnfinishedRunError,
+    UnknownTopicError,
 )
 from .events import EventLog
 from .experiments import compare, intervals, pareto, replicate, sweep

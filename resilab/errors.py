@@ -4,9 +4,13 @@
     +-- CallRejectedError            the call was never sent
     |   +-- CircuitOpenError         by a circuit breaker
     |   +-- BulkheadFullError        by a bulkhead
+    |   +-- PoolTimeoutError         by a connection pool that had no connection in time
+    |   +-- PoolClosedError          by a connection pool that is closed
     +-- TimeoutExceededError         the caller stopped waiting (also a built-in TimeoutError)
     +-- ServiceError                 the dependency answered with an error
         +-- ServiceOverloadedError   because its queue was full
+        +-- StatusError              with a status code that counts as a failure
+        +-- BrokerUnavailableError   because the message broker is down
 
 SimPy rebuilds an exception that crosses a process border as `type(error)(*error.args)`,
 so every class here is made from positional arguments alone.
@@ -49,6 +53,18 @@ class BulkheadFullError(CallRejectedError):
     cause = "bulkhead_full"
 
 
+class PoolTimeoutError(CallRejectedError):
+    """No connection of the pool became free in time."""
+
+    cause = "pool_timeout"
+
+
+class PoolClosedError(CallRejectedError):
+    """The connection pool is closed."""
+
+    cause = "pool_closed"
+
+
 class TimeoutExceededError(ResilienceError, TimeoutError):
     """The call took longer than its limit; the caller has gone."""
 
@@ -69,6 +85,42 @@ class ServiceOverloadedError(ServiceError):
     cause = "queue_full"
 
 
+class StatusError(ServiceError):
+    """The dependency answered with a status code that counts as a failure.
+
+    Args:
+        status: The code: a number for REST, a word for gRPC.
+        message: What the answer says.
+    """
+
+    def __init__(self, status: int | str, message: str = "") -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.cause = f"status_{str(status).lower()}"  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.args[1]}".rstrip()
+
+
+class BrokerUnavailableError(ServiceError):
+    """The message broker is down: the message was not stored."""
+
+    cause = "broker_unavailable"
+
+
+class ConsumerCrashError(Exception):
+    """Raise it in a message handler to let its consumer die there.
+
+    Args:
+        message: Why.
+        restart_after: Seconds until the consumer is back; infinity is never.
+    """
+
+    def __init__(self, message: str = "consumer crashed", restart_after: float = 0.0) -> None:
+        super().__init__(message, restart_after)
+        self.restart_after = restart_after
+
+
 class NotAGeneratorError(TypeError):
     """What `execute` was given is not a generator function: a mistake in the model.
 
@@ -76,10 +128,18 @@ class NotAGeneratorError(TypeError):
     """
 
 
+class UnknownTopicError(LookupError):
+    """The message broker has no such topic: a mistake in the model."""
+
+
+class AcknowledgementError(RuntimeError):
+    """A delivery was acknowledged, or refused, twice: a mistake in the consumer."""
+
+
 class UnfinishedRunError(RuntimeError):
     """A run would never end: some requests stay open. The message says which and why."""
 
 
-NEVER_HANDLED = (Interrupt, NotAGeneratorError, UnfinishedRunError)
+NEVER_HANDLED = (Interrupt, NotAGeneratorError, UnknownTopicError, AcknowledgementError, UnfinishedRunError)
 """Errors that every policy lets through before it looks at anything else:
 a cancellation is not a failure, and a mistake in the model must be seen."""
