@@ -1,0 +1,309 @@
+"""The shape of the project: layers, what an import costs, notebooks, the Binder folder."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "resilab"
+
+# From the ground up: modules, and what they may import from elsewhere beside what is below them.
+LAYERS = (
+    ({"errors", "events", "randomness", "distributions", "validation"}, {"numpy", "simpy"}),
+    ({"engine"}, set()),
+    ({"resilience"}, set()),
+    ({"communication", "consistency", "health"}, set()),
+    ({"lab"}, {"pandas"}),
+    ({"experiments"}, {"joblib", "tqdm"}),
+    ({"plots"}, {"matplotlib"}),
+    ({"widgets"}, {"ipywidgets", "IPython"}),
+)
+HEAVY = {"pandas", "matplotlib", "ipywidgets", "joblib", "scipy"}
+SIMPY_PRIVATE = {"_queue", "_eid", "_now", "_active_proc", "_target", "_generator"}
+SIMPY_CLASSES = {"Environment", "Event", "Process", "Timeout", "Condition", "AnyOf", "AllOf", "Interruption"}
+
+
+class Import(NamedTuple):
+    """An import statement: what it names, and whether it runs when the module is loaded."""
+
+    line: int
+    target: str
+    is_eager: bool
+
+
+def modules() -> dict[str, Path]:
+    """Return the path of each module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of(name: str, path: Path) -> Iterator[Import]:
+    """Yield the imports of a module, relative ones resolved, a line for each name."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+    def visit(node: ast.AST, is_eager: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(child.lineno, alias.name, is_eager)
+            elif isinstance(child, ast.ImportFrom):
+                base = package.split(".")[: len(package.split(".")) - child.level + 1] if child.level else []
+                source = ".".join([*base, *filter(None, [child.module])])
+                for alias in child.names:
+                    full = f"{source}.{alias.name}"
+                    yield Import(child.lineno, full if full in MODULES else source, is_eager)
+            else:
+                is_lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or (
+                    isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+                )
+                yield from visit(child, is_eager and not is_lazy)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")), True)
+
+
+MODULES = modules()
+
+
+def layer_of(module: str) -> int:
+    """Return the number of the layer of a module, from the ground up."""
+    part = module.split(".")[1]
+    for number, (names, _) in enumerate(LAYERS):
+        if part in names:
+            return number
+    raise AssertionError(f"{module} is in no layer: give {part!r} its place in LAYERS")
+
+
+def test_every_module_imports_only_from_its_own_layer_and_those_below():
+    """The chain from description to picture is one-way."""
+    wrong = []
+    for name, path in MODULES.items():
+        if name == "resilab":
+            continue
+        for line, target, _ in imports_of(name, path):
+            if target == "resilab":
+                wrong.append(f"{name}:{line} imports the whole package")
+            elif target.startswith("resilab.") and layer_of(target) > layer_of(name):
+                wrong.append(f"{name}:{line} imports {target}, which is above it")
+    assert not wrong
+
+
+def test_no_module_loads_another_package_than_those_of_its_layer():
+    """What the upper layers need is not loaded by the lower ones."""
+    wrong = []
+    for name, path in MODULES.items():
+        if name == "resilab":
+            continue
+        allowed = set().union(*(packages for _, packages in LAYERS[: layer_of(name) + 1]))
+        for line, target, is_eager in imports_of(name, path):
+            package = target.split(".")[0]
+            if is_eager and package not in allowed | sys.stdlib_module_names | {"resilab"}:
+                wrong.append(f"{name}:{line} imports {package}")
+    assert not wrong
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    """Every module can be read without one that needs it."""
+    graph = {
+        name: {target for _, target, is_eager in imports_of(name, path) if is_eager and target in MODULES}
+        for name, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_import_is_cheap():
+    """`import resilab` loads none of the heavy packages: they come when they are used."""
+    code = f"import sys, resilab; print(sorted({HEAVY!r} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_are_sorted_and_documented():
+    """`resilab/__init__.py` is a list of names, and each of them says what it is."""
+    import resilab
+
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    sources = [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.level]
+    assert sources == sorted(sources)
+    names = [
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    assert [name for name in names if not (getattr(resilab, name).__doc__ or "").strip()] == []
+
+
+def test_private_parts_of_simpy_are_touched_in_one_module_only():
+    """A new version of SimPy can break `engine.py`, and nothing else."""
+    wrong = []
+    for name, path in MODULES.items():
+        if name == "resilab.engine":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = set()  # attributes of objects that are not SimPy's
+        for node in ast.walk(tree):
+            bases = {ast.unparse(base).split(".")[-1] for base in getattr(node, "bases", ())}
+            if isinstance(node, ast.ClassDef) and not bases & SIMPY_CLASSES:
+                own |= {id(part) for part in ast.walk(node) if _is_of_self(part)}
+        wrong += [
+            f"{name}:{node.lineno} {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in SIMPY_PRIVATE and id(node) not in own
+        ]
+    assert not wrong
+
+
+def _is_of_self(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+# --- notebooks ---------------------------------------------------------------------------------
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+on_each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+LONGEST_CELL = 12
+FORBIDDEN_CODE = re.compile(
+    r"\b(Output|interact|interactive|interactive_output|clear_output)\s*\(|NBVAL_|^\s*[!%]", re.M
+)
+FORBIDDEN_TEXT = re.compile(r"/(home|root|tmp|work|Users)/\w|[A-Z]:\\\\?Users|site-packages|\b0x[0-9a-f]{6,}")
+
+
+def code_cells(path: Path) -> list[dict]:
+    """Return the code cells of a notebook."""
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def texts_of(cell: dict) -> Iterator[str]:
+    """Yield what a reader sees of a cell as text."""
+    yield "".join(cell["source"])
+    for output in cell.get("outputs", ()):
+        yield "".join(output.get("text", ""))
+        for kind, content in output.get("data", {}).items():
+            if kind.startswith("text/"):
+                yield "".join(content)
+
+
+def test_there_are_notebooks_to_check():
+    """An empty folder would pass everything below."""
+    assert NOTEBOOKS
+    assert all(re.fullmatch(r"\d\d_[a-z_]+", path.stem) for path in NOTEBOOKS)
+
+
+@on_each_notebook
+def test_notebook_was_run_from_top_to_bottom(path):
+    """Outputs that were never made are never compared by nbval."""
+    cells = code_cells(path)
+    assert all("".join(cell["source"]).strip() for cell in cells), "an empty cell"
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert json.loads(path.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@on_each_notebook
+def test_notebook_shows_no_error_and_no_warning(path):
+    """Nothing went wrong when it was stored."""
+    outputs = [output for cell in code_cells(path) for output in cell["outputs"]]
+    assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
+
+
+@on_each_notebook
+def test_notebook_code_can_be_compared_strictly(path):
+    """No trailing semicolon, no captured output, no magic and no exemption from the comparison."""
+    for cell in code_cells(path):
+        source = "".join(cell["source"])
+        assert not source.rstrip().endswith(";"), source
+        assert not FORBIDDEN_CODE.search(source), source
+        assert not [tag for tag in cell["metadata"].get("tags", ()) if tag.startswith(("nbval", "raises"))], source
+
+
+@on_each_notebook
+def test_notebook_names_nothing_of_the_machine_it_was_run_on(path):
+    """No paths and no memory addresses, in the prose, the code or the outputs."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for text in texts_of(cell):
+            assert not FORBIDDEN_TEXT.search(text), text
+
+
+@on_each_notebook
+def test_notebook_holds_no_machinery_and_checks_its_claims(path):
+    """Short cells: longer code belongs in the package. Claims in the prose are asserted."""
+    sources = ["".join(cell["source"]) for cell in code_cells(path)]
+    assert [source for source in sources if len(source.strip().splitlines()) > LONGEST_CELL] == []
+    assert any(re.search(r"^\s*assert\b", source, re.M) for source in sources)
+
+
+@on_each_notebook
+def test_notebook_shows_its_widgets_without_a_kernel(path):
+    """A plain rendering has a picture for every explorer, and the state for a renderer that knows widgets."""
+    for cell in code_cells(path):
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data:
+                assert "image/png" in data, "".join(cell["source"])
+                assert "widgets" in json.loads(path.read_text(encoding="utf-8"))["metadata"]
+
+
+# --- versions and Binder -----------------------------------------------------------------------
+
+LOCK = ROOT / "binder" / "requirements.txt"
+
+
+def locked() -> dict[str, list[Requirement]]:
+    """Return the locked versions, one for each environment that needs its own, by package."""
+    found: dict[str, list[Requirement]] = {}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith(("#", " ", "-")):
+            requirement = Requirement(line)
+            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def test_every_dependency_is_locked_within_its_bounds():
+    """`.ci/lock` was run after the last change of the dependencies."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    pins = locked()
+    for text in [*project["dependencies"], *extras["lab"], *extras["test"], *extras["dask"]]:
+        wanted = Requirement(text)
+        for pin in pins[canonicalize_name(wanted.name)]:
+            (version,) = (one.version for one in pin.specifier if one.operator == "==")
+            assert wanted.specifier.contains(version), f"{text} is locked as {pin}"
+
+
+def test_lock_names_no_address_and_ends_with_the_project_itself():
+    """It works with whatever package index a machine uses."""
+    lines = LOCK.read_text(encoding="utf-8").splitlines()
+    assert lines[-1] == "-e ."
+    assert not [line for line in lines if "://" in line or line.lstrip().startswith("--")]
+
+
+def test_binder_builds_what_the_tests_use(monkeypatch):
+    """Binder's own tool reads every file of the folder: Python 3.12, and the locked versions."""
+    app_module = pytest.importorskip("repo2docker.app", reason="jupyter-repo2docker is not installed")
+    monkeypatch.chdir(ROOT)
+    app = app_module.Repo2Docker()
+    packs = (kind(base_image=app.base_image) for kind in app.buildpacks)
+    pack = next(pack for pack in packs if pack.detect())
+    pack.platform = app.platform
+    dockerfile = pack.render({"NB_USER": "jovyan", "NB_UID": "1000"})
+
+    assert type(pack).__name__ == "PythonBuildPack"
+    assert Path(pack.binder_dir).name == "binder"
+    assert pack.python_version == "3.12"
+    assert {path.name for path in (ROOT / "binder").iterdir()} == {"requirements.txt", "runtime.txt"}
+    (install,) = re.finditer(r"^RUN .*pip install .*-r \"binder/requirements.txt\"$", dockerfile, re.M)
+    copy = re.search(r"^COPY .*src/ \${REPO_DIR}/$", dockerfile, re.M)
+    assert copy is not None
+    assert copy.start() < install.start(), "-e . needs the project itself"
