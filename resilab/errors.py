@@ -9,6 +9,7 @@
     +-- TimeoutExceededError         the caller stopped waiting (also a built-in TimeoutError)
     +-- ServiceError                 the dependency answered with an error
         +-- ServiceOverloadedError   because its queue was full
+        +-- DeclinedError            because its business says no
         +-- StatusError              with a status code that counts as a failure
         +-- BrokerUnavailableError   because the message broker is down
 
@@ -121,6 +122,23 @@ class ConsumerCrashError(Exception):
         self.restart_after = restart_after
 
 
+class DeclinedError(ServiceError):
+    """The dependency understood the call and said no: out of stock, card refused.
+
+    It had no effect, and asking again does not help.
+    """
+
+    outcome = "rejected"
+    cause = "declined"
+
+
+class NestedTransactionError(RuntimeError):
+    """A process began a transaction inside its own transaction: a mistake in the model.
+
+    No policy handles it.
+    """
+
+
 class NotAGeneratorError(TypeError):
     """What `execute` was given is not a generator function: a mistake in the model.
 
@@ -140,6 +158,6 @@ class UnfinishedRunError(RuntimeError):
     """A run would never end: some requests stay open. The message says which and why."""
 
 
-NEVER_HANDLED = (Interrupt, NotAGeneratorError, UnknownTopicError, AcknowledgementError, UnfinishedRunError)
+NEVER_HANDLED = (Interrupt, NestedTransactionError, NotAGeneratorError, UnknownTopicError, AcknowledgementError, UnfinishedRunError)
 """Errors that every policy lets through before it looks at anything else:
 a cancellation is not a failure, and a mistake in the model must be seen."""
