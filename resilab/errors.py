@@ -158,6 +158,13 @@ class UnfinishedRunError(RuntimeError):
     """A run would never end: some requests stay open. The message says which and why."""
 
 
-NEVER_HANDLED = (Interrupt, NestedTransactionError, NotAGeneratorError, UnknownTopicError, AcknowledgementError, UnfinishedRunError)
+NEVER_HANDLED = (
+    Interrupt,
+    NestedTransactionError,
+    NotAGeneratorError,
+    UnknownTopicError,
+    AcknowledgementError,
+    UnfinishedRunError,
+)
 """Errors that every policy lets through before it looks at anything else:
 a cancellation is not a failure, and a mistake in the model must be seen."""
