@@ -1,0 +1,103 @@
+"""What a health check answers, and what many answers say of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from ..validation import Spec, instance, non_negative, one_of
+
+
+class Health(StrEnum):
+    """The three things a health check can say."""
+
+    HEALTHY = "healthy"
+    """All is well."""
+    DEGRADED = "degraded"
+    """It works, and less well than it should."""
+    UNHEALTHY = "unhealthy"
+    """It does not work."""
+
+
+@dataclass(frozen=True)
+class HealthStatus(Spec):
+    """The answer of one health check.
+
+    Args:
+        status: "healthy", "degraded" or "unhealthy".
+        details: Anything that helps whoever reads it.
+        duration: Simulated seconds that the check took; the registry fills it in.
+
+    Example:
+        >>> HealthStatus("degraded", {"queue": 12}).status
+        <Health.DEGRADED: 'degraded'>
+
+    Source: `HealthStatus` of the reference document.
+    """
+
+    status: Health | str = Health.HEALTHY
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of("status", self.status, tuple(Health))
+        object.__setattr__(self, "status", Health(self.status))
+        instance("details", self.details, Mapping)
+        if self.duration is not None:
+            non_negative("duration", self.duration)
+
+
+@dataclass(frozen=True)
+class SystemHealth(Spec):
+    """What all checks together say.
+
+    Attributes:
+        status: The health of the whole, see `overall`.
+        checks: The `HealthStatus` of each check, by name.
+        duration: Simulated seconds that all checks together took.
+
+    Source: `SystemHealth` of the reference document.
+    """
+
+    status: Health | str = Health.HEALTHY
+    checks: Mapping[str, HealthStatus] = field(default_factory=dict, hash=False)
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of("status", self.status, tuple(Health))
+        object.__setattr__(self, "status", Health(self.status))
+        object.__setattr__(self, "checks", MappingProxyType(dict(self.checks)))
+
+    @property
+    def http_code(self) -> int:
+        """What an HTTP endpoint answers: 503 if unhealthy, else 200."""
+        return 503 if self.status is Health.UNHEALTHY else 200
+
+
+def overall(checks: Iterable[tuple[Health | str, bool]]) -> Health:
+    """Return the health of the whole from pairs of (status, is it critical).
+
+    | a critical check | any other check | the whole | HTTP |
+    |---|---|---|---|
+    | healthy | healthy | healthy | 200 |
+    | healthy | degraded or unhealthy | degraded | 200 |
+    | degraded | any | degraded | 200 |
+    | unhealthy | any | unhealthy | 503 |
+
+    No checks at all are healthy.
+
+    Example:
+        >>> overall([("healthy", True), ("unhealthy", False)])
+        <Health.DEGRADED: 'degraded'>
+    """
+    worst = Health.HEALTHY
+    for status, is_critical in checks:
+        one_of("status", status, tuple(Health))
+        if status == Health.UNHEALTHY and is_critical:
+            return Health.UNHEALTHY
+        if status != Health.HEALTHY:
+            worst = Health.DEGRADED
+    return worst
