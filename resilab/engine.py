@@ -45,15 +45,14 @@ class Request:
         has_abandoned: Whether work for it runs on somewhere with nobody waiting.
     """
 
-    __slots__ = ("backoffs", "handled", "has_abandoned", "id", "key", "sends")
+    backoffs = 0
+    handled: BaseException | None = None
+    has_abandoned = False
 
     def __init__(self, id: int, key: int) -> None:
         self.id = id
         self.key = key
         self.sends = 0
-        self.backoffs = 0
-        self.handled: BaseException | None = None
-        self.has_abandoned = False
 
 
 class Interruption(simpy.Interrupt):
@@ -83,6 +82,9 @@ class Task(Process):
         caller: The process that waits for it, if any. A task whose caller has gone
             is marked by `abandon`.
     """
+
+    __slots__ = ("_defused", "_generator", "_ok", "_target", "_value", "_wake")
+    __slots__ += ("abandoned_at", "callbacks", "caller", "env", "request")
 
     def __init__(
         self, env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None

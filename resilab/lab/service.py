@@ -12,7 +12,7 @@ import simpy
 from simpy.events import NORMAL, PENDING, Event
 
 from ..distributions import duration
-from ..engine import Request, Steps, caller_has_gone, request_of, schedule_at
+from ..engine import Request, Steps, caller_has_gone, schedule_at
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
 from ..validation import Spec, instance, one_of, ratio, whole
@@ -135,21 +135,21 @@ _QUEUED, _RUNNING, _DONE, _CANCELLED = range(4)
 class Job(Event):
     """One call at a service: the event of its own completion."""
 
-    __slots__ = ("_defused", "_ok", "_value", "callbacks", "env", "left", "process", "request", "send")
-    __slots__ += ("service", "started", "state", "submitted")
+    __slots__ = ("_defused", "_ok", "_value", "callbacks", "env", "left", "process", "request", "send", "service")
+    __slots__ += ("started", "state", "submitted")
 
     def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
         self.env = service.env
-        self.callbacks = [service._finish]
+        self.callbacks = [service.finish]
         self._value = PENDING
         self._ok = True
+        self.service = service
         self.process = process
         self.request = request
         self.send = request.sends
-        self.submitted = self.started = now
+        self.submitted = now
         self.left = -1.0
         self.state = _QUEUED
-        self.service = service
 
     def describe(self) -> str:
         """Say where the call is, for a request that stays open."""
@@ -185,6 +185,7 @@ class LiveService:
         self.queue_length = 0
         self.calls = 0
         self.has_closed = False
+        self.finish = self._finish
         self._queue: deque[Job] = deque()
         self._next_job = self._queue.popleft if spec.discipline == "fifo" else self._queue.pop
         self._latency = KeyedDraws(seed, f"{spec.name}/latency", spec.latency.sample)
@@ -216,7 +217,7 @@ class LiveService:
             ServiceOverloadedError: The queue was full.
         """
         process = self.env.active_process
-        job = self._submit(process, request_of(process) or self._stranger())
+        job = self._submit(process, getattr(process, "request", None) or self._stranger())
         try:
             return (yield job)
         except BaseException:
