@@ -6,12 +6,15 @@
     |   +-- BulkheadFullError        by a bulkhead
     |   +-- PoolTimeoutError         by a connection pool that had no connection in time
     |   +-- PoolClosedError          by a connection pool that is closed
+    |   +-- NoReplicaError           by a load balancer that has no ready replica
     +-- TimeoutExceededError         the caller stopped waiting (also a built-in TimeoutError)
     +-- ServiceError                 the dependency answered with an error
         +-- ServiceOverloadedError   because its queue was full
         +-- DeclinedError            because its business says no
         +-- StatusError              with a status code that counts as a failure
         +-- BrokerUnavailableError   because the message broker is down
+        +-- ReplicaRefusedError      because the replica takes no calls
+        +-- ReplicaLostError         because its container ended
 
 SimPy rebuilds an exception that crosses a process border as `type(error)(*error.args)`,
 so every class here is made from positional arguments alone.
@@ -64,6 +67,12 @@ class PoolClosedError(CallRejectedError):
     """The connection pool is closed."""
 
     cause = "pool_closed"
+
+
+class NoReplicaError(CallRejectedError):
+    """The load balancer has no replica that is ready."""
+
+    cause = "no_replica"
 
 
 class TimeoutExceededError(ResilienceError, TimeoutError):
@@ -137,6 +146,18 @@ class NestedTransactionError(RuntimeError):
 
     No policy handles it.
     """
+
+
+class ReplicaRefusedError(ServiceError):
+    """The replica takes no calls: its container is down, starting, or stopping."""
+
+    cause = "connection_refused"
+
+
+class ReplicaLostError(ServiceError):
+    """The container of the replica ended during the call."""
+
+    cause = "connection_lost"
 
 
 class NotAGeneratorError(TypeError):
