@@ -1,5 +1,7 @@
 """resilab: an interactive lab for resilience patterns on a simulated clock."""
 
+from importlib import import_module as _import_module
+
 from .communication.connection_pool import ConnectionPool
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
@@ -27,6 +29,9 @@ from .lab.result import Result
 from .lab.run import simulate
 from .lab.scenario import Operation, Scenario
 from .lab.service import Service
+from .lab.trace import BadRow, Trace
+from .lab.trace_file import read_trace
+from .lab.trace_text import TraceError
 from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
@@ -35,3 +40,13 @@ from .resilience.policy import ResiliencePolicy, compose
 from .resilience.resilient_service import ResilientService
 from .resilience.retry import Retry
 from .resilience.timeout import Timeout
+
+_LAZY = {"Explorer": "widgets", "Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs matplotlib and ipywidgets when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import_module(f".{_LAZY[name]}", __name__)
+    return module if name == _LAZY[name] else getattr(module, name)

@@ -1,0 +1,19 @@
+"""Pictures of runs and sweeps, drawn with matplotlib: every panel takes axes and returns them."""
+
+from .run import latency_ecdf, latency_over_time, outcomes_over_time, overview, queue_and_workers
+from .style import (
+    FAULT_COLOUR,
+    INK,
+    KEPT_COLOUR,
+    OUTCOME_COLOURS,
+    SERIES_COLOURS,
+    Picture,
+    axes_or_new,
+    label,
+    legend,
+    lightness,
+    mark_faults,
+    nice,
+    picture,
+    reach,
+)

@@ -1,0 +1,270 @@
+"""Pictures of one run: what became of the requests, when, and how long it took."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..lab.metrics import breakers, steps, timeline
+from ..lab.records import OUTCOMES, SUCCESS
+from ..lab.result import Result
+from .style import (
+    INK,
+    KEPT_COLOUR,
+    OUTCOME_COLOURS,
+    SERIES_COLOURS,
+    Picture,
+    axes_or_new,
+    label,
+    legend,
+    mark_faults,
+    nice,
+    reach,
+)
+
+_BREAKER_COLOURS = {"half-open": "#f4a259", "open": "#b3261e"}
+_BINS = 60
+_WORKER_COLOUR = "#f2c9a0"
+
+
+def overview(result: Result, figure: Figure | None = None, *, baseline: Result | None = None) -> Figure:
+    """Draw a run as four panels: outcomes, latency over time, latency distribution, queue and workers.
+
+    Args:
+        result: A recorded run.
+        figure: Where to draw. None makes a new picture, which a notebook shows.
+        baseline: A run to show behind it, in grey.
+
+    Returns:
+        The figure.
+    """
+    if figure is None:
+        figure = Picture(figsize=(10.0, 5.6), dpi=100, layout="constrained")
+    (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(2, 2)
+    outcomes_over_time(result, top_left, baseline=baseline)
+    latency_over_time(result, top_right, baseline=baseline)
+    queue_and_workers(result, bottom_left, baseline=baseline)
+    latency_ecdf(result, bottom_right, baseline=baseline)
+    return figure
+
+
+def outcomes_over_time(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
+    """Draw requests per second by outcome, stacked, with breaker states and faults above.
+
+    A request counts at the time of its arrival. The strip on top shows when the
+    breaker is open or half-open; with several breakers it is the share of them.
+
+    Args:
+        result: A run.
+        ax: Where to draw. None makes a new picture.
+        baseline: Another run, whose successes are drawn as a dashed line.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    edges, width = _bins(result)
+    rates = outcome_rates(result, edges) / width
+    tops = np.cumsum(rates, axis=0)
+    bottoms = tops - rates
+    for code, outcome in enumerate(OUTCOMES):
+        ax.stairs(tops[code], edges, baseline=bottoms[code], fill=True, color=OUTCOME_COLOURS[outcome], label=outcome)
+    if baseline is not None:
+        kept_edges, kept_width = _bins(baseline)
+        kept = outcome_rates(baseline, kept_edges)[SUCCESS] / kept_width
+        ax.stairs(kept, kept_edges, baseline=None, color=INK, linewidth=1.2, linestyle=(0, (2, 1)), zorder=3)
+    top = nice(float(tops[-1].max(initial=0.0)))
+    reach(ax, x=(0.0, float(edges[-1])), y=(0.0, 1.3 * top))
+    mark_faults(ax, result, names=True)
+    _mark_breakers(ax, result)
+    label(ax, "time (s)", "requests per second")
+    legend(ax, ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0), columnspacing=0.8, handletextpad=0.4)
+    return ax
+
+
+def outcome_rates(result: Result, edges: np.ndarray) -> np.ndarray:
+    """Return how many requests of each outcome arrived between the *edges*: shape (5, len(edges) - 1)."""
+    arrival, outcome = result.columns["arrival"], result.columns["outcome"]
+    bins = np.clip(np.searchsorted(edges, arrival, side="right") - 1, 0, len(edges) - 2)
+    has_ended = outcome >= 0
+    cells = outcome[has_ended].astype(np.int64) * (len(edges) - 1) + bins[has_ended]
+    return np.bincount(cells, minlength=len(OUTCOMES) * (len(edges) - 1)).reshape(len(OUTCOMES), -1)
+
+
+def _bins(result: Result) -> tuple[np.ndarray, float]:
+    duration = _duration(result)
+    width = duration / _BINS
+    return np.linspace(0.0, duration, _BINS + 1), width
+
+
+def _mark_breakers(ax: Axes, result: Result) -> None:
+    """Draw a strip at the top: how many of the breakers are open or half-open."""
+    if result.event_rows is None:
+        return
+    names = breakers(result)
+    if not names:
+        return
+    duration = _duration(result)
+    for level, (state, colour) in enumerate(_BREAKER_COLOURS.items(), start=1):
+        times, share = breaker_share(result, names, level)
+        edges = np.append(times, max(duration, times[-1]))
+        spans = [(begin, end - begin) for begin, end, value in zip(edges, edges[1:], share, strict=False) if value]
+        alphas = [min(1.0, 0.25 + 0.75 * value) if len(names) > 1 else 1.0 for value in share if value]
+        ax.broken_barh(
+            spans,
+            (0.85, 0.06),
+            transform=ax.get_xaxis_transform(),
+            facecolors=[(colour, alpha) for alpha in alphas] or colour,
+            linewidth=0,
+            zorder=2.5,
+            label=f"_breaker {state}",
+        )
+    ax.text(
+        0.004,
+        0.88,
+        "breaker open",
+        transform=ax.transAxes,
+        va="center",
+        fontsize=8.0,
+        color=_BREAKER_COLOURS["open"],
+        zorder=2.4,
+    )
+
+
+def breaker_share(result: Result, names: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return when which share of the breakers is in a state (1 half-open, 2 open), as a step function."""
+    begins: list[float] = []
+    ends: list[float] = []
+    for name in names:
+        times, states = timeline(result, "breaker_state", name)
+        after = np.append(times[1:], np.nan)
+        begins.extend(times[states == level])
+        ends.extend(after[states == level])
+    times, count = steps(np.array(begins), np.array(ends))
+    return times, count / len(names)
+
+
+def latency_over_time(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
+    """Draw one dot a request: its latency at the time of its arrival, in the colour of its outcome.
+
+    Args:
+        result: A run.
+        ax: Where to draw. None makes a new picture.
+        baseline: Another run, drawn in grey behind it.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    if baseline is not None:
+        arrival, latency = baseline.columns["arrival"], baseline.latency
+        ax.plot(arrival, latency, ".", color=KEPT_COLOUR, alpha=0.35, markersize=2.0, markeredgewidth=0, zorder=1.5)
+    arrival, latency, outcome = result.columns["arrival"], result.latency, result.columns["outcome"]
+    for code, word in enumerate(OUTCOMES):
+        chosen = outcome == code
+        ax.plot(arrival[chosen], latency[chosen], ".", color=OUTCOME_COLOURS[word], markersize=3.0, markeredgewidth=0)
+    reach(ax, x=(0.0, _duration(result)), y=(0.0, nice(1.02 * _longest(latency))))
+    mark_faults(ax, result)
+    label(ax, "time of arrival (s)", "latency (s)")
+    return ax
+
+
+def latency_ecdf(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
+    """Draw the share of requests that ended within a time, of the successful ones and of all.
+
+    Rejections end at once: they lift the curve of all requests at its left end.
+
+    Args:
+        result: A run.
+        ax: Where to draw. None makes a new picture.
+        baseline: Another run, drawn in grey behind it.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    if ax.get_xscale() != "log":
+        ax.set_xscale("log")
+    shown = [_ended(run) for run in (result, baseline) if run is not None]
+    positive = np.concatenate([latency[latency > 0] for latency, _ in shown])
+    low, high = (positive.min(), positive.max()) if len(positive) else (0.01, 1.0)
+    low, high = 10.0 ** np.floor(np.log10(max(low, high / 1e4, 1e-3))), 10.0 ** np.ceil(np.log10(high))
+    if baseline is not None:
+        _ecdf(
+            ax, *_ended(baseline), low, high, all_colour=KEPT_COLOUR, success_colour=KEPT_COLOUR, names=("", "baseline")
+        )
+    _ecdf(ax, *_ended(result), low, high, all_colour=INK, success_colour=OUTCOME_COLOURS["success"])
+    reach(ax, x=(low, high), y=(0.0, 1.02))
+    label(ax, "latency (s)", "share of requests")
+    legend(ax, loc="lower right")
+    return ax
+
+
+def _ended(result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Return latency and outcome of the requests that have ended."""
+    outcome = result.columns["outcome"]
+    return result.latency[outcome >= 0], outcome[outcome >= 0]
+
+
+def _ecdf(
+    ax: Axes,
+    latency: np.ndarray,
+    outcome: np.ndarray,
+    low: float,
+    high: float,
+    *,
+    all_colour: str,
+    success_colour: str,
+    names: tuple[str, str] = ("all", "successful"),
+) -> None:
+    groups = [
+        (latency, all_colour, (0, (3, 1.5)), names[0]),
+        (latency[outcome == SUCCESS], success_colour, "-", names[1]),
+    ]
+    for values, colour, style, name in groups:
+        if len(values):
+            ordered = np.sort(values)
+            x = np.concatenate([[low], np.clip(ordered, low, None), [high]])
+            y = np.concatenate([[0], np.arange(1, len(ordered) + 1), [len(ordered)]]) / len(ordered)
+            ax.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, linewidth=1.4, label=name or "_all")
+
+
+def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
+    """Draw how many calls wait in the queue of the service, and how many of its workers are busy.
+
+    Both are exact step functions. With several services it is the first.
+
+    Args:
+        result: A recorded run.
+        ax: Where to draw. None makes a new picture.
+        baseline: Another run, whose queue is drawn in grey behind it.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    top = float(result.scenario.parts[0].service.workers)
+    if baseline is not None:
+        times, values = timeline(baseline, "queue_length")
+        ax.plot(times, values, drawstyle="steps-post", color=KEPT_COLOUR, linewidth=1.0, label="queue of baseline")
+        top = max(top, float(values.max()))
+    times, values = timeline(result, "busy_workers")
+    ax.fill_between(times, values, step="post", color=_WORKER_COLOUR, linewidth=0, label="busy workers")
+    top = max(top, float(values.max()))
+    times, values = timeline(result, "queue_length")
+    ax.plot(times, values, drawstyle="steps-post", color=SERIES_COLOURS[0], linewidth=1.1, label="calls in the queue")
+    top = max(top, float(values.max()))
+    reach(ax, x=(0.0, _duration(result)), y=(0.0, nice(1.05 * top)))
+    mark_faults(ax, result)
+    label(ax, "time (s)", "calls, workers")
+    legend(ax, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), columnspacing=0.8, handletextpad=0.4)
+    return ax
+
+
+def _longest(latency: np.ndarray) -> float:
+    return float(np.nanmax(latency)) if len(latency) and not np.isnan(latency).all() else 1.0
+
+
+def _duration(result: Result) -> float:
+    return float(result.scenario.duration or 0.0)

@@ -1,0 +1,244 @@
+"""Stage: a figure that is drawn again and again, fast."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.legend import Legend
+from matplotlib.transforms import Bbox
+from PIL import Image
+
+from .style import KEPT_COLOUR, Picture
+
+
+class Stage(Picture):
+    """A figure for a plot function that is called again for each new run.
+
+    The function draws as on any figure. What it does not see: `subplots` gives back
+    the axes of the time before, empty; automatic limits only grow, so that axes do
+    not jump; and what stays the same, which is text, ticks and frames, is kept as a
+    picture, over which only the data is drawn.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        dpi: Dots per inch.
+
+    Example:
+        >>> stage = Stage(4, 3, dpi=50)
+        >>> first = stage.render(lambda figure: figure.subplots().plot([0, 1], [0, 8]))
+        >>> again = stage.render(lambda figure: figure.subplots().plot([0, 1], [0, 1]))
+        >>> stage.axes[0].get_ylim()[1] > 8
+        True
+    """
+
+    def __init__(self, width: float = 10.0, height: float = 5.6, dpi: float = 80) -> None:
+        super().__init__(figsize=(width, height), dpi=dpi)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all that was drawn, and the limits with it."""
+        self.clear()
+        self.set_layout_engine("constrained")
+        self._slots: list[tuple[Any, Axes]] = []
+        self._turn = 0
+        self._is_known = False
+        self._limits: dict[tuple[int, str], tuple[float, float]] = {}
+        self._frame: Any = None
+        self._background: Any = None
+
+    def render(self, plot: Callable[[Figure], Any]) -> bytes:
+        """Call `plot(stage)` and return the picture as PNG."""
+        self._paint(plot)
+        pixels = np.asarray(self.canvas.buffer_rgba())  # type: ignore[attr-defined]
+        return encode(pixels)
+
+    def _paint(self, plot: Callable[[Figure], Any]) -> None:
+        try:
+            self._play(plot)
+        except _OtherLayout:
+            self.restart()
+            self._play(plot)
+        except BaseException:
+            self.restart()  # half drawn: start from nothing next time
+            raise
+        for number, ax in enumerate(self.axes):
+            self._grow(number, ax)
+        frame = [_frame_of(ax) for ax in self.axes] + [text.get_text() for text in self.texts]
+        if self._background is None or frame != self._frame:
+            self._draw_all()
+            self._frame = frame
+        else:
+            self.canvas.restore_region(self._background)  # type: ignore[attr-defined]
+            self._draw_data()
+
+    def _play(self, plot: Callable[[Figure], Any]) -> None:
+        self._turn = 0
+        for _, ax in self._slots:
+            _empty(ax)
+        plot(self)
+        if self._is_known and self._turn != len(self._slots):
+            raise _OtherLayout
+        for _, ax in self._slots:
+            if isinstance(ax, StageAxes):
+                ax.drop_old_legend()
+        if len(self.axes) != len(self._slots):
+            self._background = None  # axes that were not made by add_subplot: nothing can be kept
+            self._is_known = False
+        self._is_known = True
+
+    def fade(self) -> None:
+        """Make what is drawn so far a grey background, and give the same axes to what follows."""
+        for _, ax in self._slots:
+            for artist in _data_of(ax):
+                _fade(artist)
+        self._is_known = True
+        self._turn = 0
+
+    def add_subplot(self, *args: Any, **kwargs: Any) -> Axes:
+        place = _place(args), kwargs
+        if self._turn < len(self._slots) and self._slots[self._turn][0] == place:
+            ax = self._slots[self._turn][1]
+        elif self._is_known:
+            raise _OtherLayout
+        else:
+            if "projection" not in kwargs and "polar" not in kwargs and "axes_class" not in kwargs:
+                ax = super().add_subplot(*args, axes_class=StageAxes, **kwargs)
+            else:
+                ax = super().add_subplot(*args, **kwargs)
+            self._slots.append((place, ax))
+        self._turn += 1
+        return ax
+
+    def _grow(self, number: int, ax: Axes) -> None:
+        """Let the automatic limits contain those of the time before."""
+        for name, is_automatic, get, put in (
+            ("x", ax.get_autoscalex_on(), ax.get_xlim, ax.set_xlim),
+            ("y", ax.get_autoscaley_on(), ax.get_ylim, ax.set_ylim),
+        ):
+            low, high = get()
+            if is_automatic:
+                old_low, old_high = self._limits.get((number, name), (low, high))
+                low, high = min(low, old_low), max(high, old_high)
+                put(low, high, auto=True)
+            self._limits[number, name] = low, high
+
+    def _draw_all(self) -> None:
+        """Draw what stays, keep it, and draw the data over it."""
+        for ax in self.axes:
+            for artist in _data_of(ax):
+                artist.set_animated(True)
+        self.canvas.draw()
+        self.set_layout_engine("none")
+        self._background = self.canvas.copy_from_bbox(self.bbox)  # type: ignore[attr-defined]
+        self._draw_data()
+
+    def _draw_data(self) -> None:
+        renderer = self.canvas.get_renderer()  # type: ignore[attr-defined]
+        for ax in self.axes:
+            for artist in sorted(_data_of(ax), key=lambda each: each.get_zorder()):
+                artist.draw(renderer)
+            legend = ax.get_legend()
+            if legend is not None and legend.get_window_extent(renderer).overlaps(ax.bbox):
+                legend.draw(renderer)
+
+
+class _OtherLayout(Exception):
+    """The plot function made other axes than the time before."""
+
+
+class StageAxes(Axes):
+    """Axes that keep their legend while its entries stay the same."""
+
+    _legend_key: Any = None
+    _is_legend_wanted = False
+
+    def legend(self, *args: Any, **kwargs: Any) -> Legend:
+        self._is_legend_wanted = True
+        if args:
+            return super().legend(*args, **kwargs)
+        handles, labels = self.get_legend_handles_labels()
+        key = labels, [_look(handle) for handle in handles], kwargs
+        legend = self.get_legend()
+        if legend is None or key != self._legend_key:
+            legend = super().legend(**kwargs)
+            self._legend_key = key
+        return legend
+
+    def drop_old_legend(self) -> None:
+        """Remove the legend if the last drawing did not ask for one."""
+        legend = self.get_legend()
+        if legend is not None and not self._is_legend_wanted:
+            legend.remove()
+        self._is_legend_wanted = False
+
+
+def encode(pixels: np.ndarray) -> bytes:
+    """Return pixels of shape (height, width, 4) as PNG, quickly rather than small."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels[:, :, :3]).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _place(args: tuple[Any, ...]) -> Any:
+    return [each.get_geometry() if isinstance(each, SubplotSpec) else each for each in args]
+
+
+def _data_of(ax: Axes) -> list[Artist]:
+    return [*ax.collections, *ax.patches, *ax.lines, *ax.images, *ax.texts, *ax.tables, *ax.artists]
+
+
+def _empty(ax: Axes) -> None:
+    """Take away the data, and let the limits be automatic again; ticks, labels and legend stay."""
+    for artist in _data_of(ax):
+        artist.remove()
+    ax.set_prop_cycle(None)
+    ax.autoscale(True)
+    ax.dataLim.ignore(True)
+    ax.dataLim.set_points(Bbox.null().get_points())
+    ax.ignore_existing_data_limits = True
+
+
+def _fade(artist: Artist) -> None:
+    artist.set_label(f"_kept {artist.get_label()}")
+    artist.set_zorder(artist.get_zorder() - 1)
+    artist.set_alpha(0.4)
+    for method in ("set_color", "set_facecolor"):
+        if hasattr(artist, method):
+            getattr(artist, method)(KEPT_COLOUR)
+            break
+
+
+def _look(handle: Any) -> str:
+    for method in ("get_facecolor", "get_color"):
+        if hasattr(handle, method):
+            return str(getattr(handle, method)())
+    return type(handle).__name__
+
+
+def _frame_of(ax: Axes) -> tuple[Any, ...]:
+    """Return all that decides how ticks, labels, frame and legend look."""
+    legend = ax.get_legend()
+    entries = None if legend is None else [text.get_text() for text in legend.get_texts()]
+    titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
+    ticks = [
+        (
+            axis.get_scale(),
+            axis.get_inverted(),
+            *_fixed(axis.get_major_locator(), "locs"),
+            *_fixed(axis.get_major_formatter(), "seq"),
+        )
+        for axis in (ax.xaxis, ax.yaxis)
+    ]
+    return ax.get_xlim(), ax.get_ylim(), ax.get_xlabel(), ax.get_ylabel(), titles, entries, id(legend), ticks
+
+
+def _fixed(part: Any, name: str) -> list[Any]:
+    return [type(part).__name__, *map(str, np.atleast_1d(getattr(part, name, ())))]

@@ -1,0 +1,4 @@
+"""The explorer: sliders, a picture and headline numbers, in a notebook."""
+
+from .controls import Slider
+from .explorer import Explorer, explore

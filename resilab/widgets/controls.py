@@ -1,0 +1,185 @@
+"""Controls of an explorer: what the user asks for, and the widgets it becomes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import ipywidgets
+
+from ..validation import Spec, finite, instance, positive
+
+UNITS = {
+    "clients": "clients",
+    "delay": "s",
+    "duration": "s",
+    "initial_delay": "s",
+    "interval": "s",
+    "latency": "s",
+    "max_delay": "s",
+    "max_wait": "s",
+    "max_retries": "retries",
+    "max_concurrent": "calls",
+    "max_queue": "calls",
+    "queue_limit": "calls",
+    "rate": "requests/s",
+    "seconds": "s",
+    "timeout": "s",
+    "volume_threshold": "calls",
+    "failure_threshold": "failures",
+    "success_threshold": "successes",
+    "workers": "workers",
+}
+"""Units of parameters that have the same name everywhere in the lab."""
+
+_LABEL_WIDTH = 7  # pixels a letter
+
+
+@dataclass(frozen=True)
+class Slider(Spec):
+    """A number that an explorer lets the user move.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        step: Distance between values. None is 1 between whole numbers, else a round
+            number that gives about 50 values.
+        value: Where it starts. None is the default of the build function, or the middle.
+        label: What stands beside it. None is the parameter's name in words.
+        unit: Unit of the value. None is that of parameters of this name; "" is no unit.
+
+    Example:
+        >>> Slider(0.1, 2.0, unit="s").with_defaults().step
+        0.05
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    value: float | None = None
+    label: str | None = None
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        finite("low", self.low)
+        finite("high", self.high)
+        if self.low >= self.high:
+            raise ValueError(f"high must be > low, got {self.low!r} to {self.high!r}")
+        if self.step is not None:
+            positive("step", self.step)
+        if self.value is not None and not self.low <= finite("value", self.value) <= self.high:
+            raise ValueError(f"value must be from {self.low!r} to {self.high!r}, got {self.value!r}")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its values are whole numbers."""
+        return all(isinstance(each, Integral) for each in (self.low, self.high, self.step or 1, self.value or 0))
+
+    def with_defaults(self, value: Any = None) -> Slider:
+        """Return it with a step and a value; *value* is taken where it has none and it fits."""
+        step = self.step or (1 if self.is_whole else _round_step((self.high - self.low) / 50))
+        if self.value is not None:
+            value = self.value
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+            value = self.low + round((self.high - self.low) / 2 / step) * step
+        is_whole = self.is_whole and isinstance(value, Integral)
+        return self.replace(step=step, value=int(value) if is_whole else float(value))
+
+
+def _round_step(step: float) -> float:
+    unit = 10.0 ** math.floor(math.log10(step))
+    return next(round(digit * unit, 12) for digit in (1, 2, 5, 10) if digit * unit >= 0.8 * step)
+
+
+class Control:
+    """One parameter of an explorer.
+
+    Attributes:
+        input: The widget that holds the value: `control.input.value`.
+        row: What is shown: the input and what stands beside it.
+    """
+
+    def __init__(self, name: str, wanted: Any, default: Any) -> None:
+        self.name = name
+        if isinstance(wanted, tuple) and len(wanted) in (2, 3):
+            wanted = Slider(*wanted)
+        if isinstance(wanted, Slider):
+            self._make_slider(wanted.with_defaults(default))
+        elif isinstance(wanted, bool):
+            self.input = ipywidgets.Checkbox(value=wanted, description=self.label(), indent=False)
+        elif isinstance(wanted, (list, dict)):
+            self._make_menu(wanted, default)
+        elif isinstance(wanted, ipywidgets.Widget) and hasattr(wanted, "value"):
+            self.input = wanted
+            if not wanted.description:
+                wanted.description = self.label()
+        else:
+            raise TypeError(
+                f"{name} must be (low, high), (low, high, step), a Slider, a list or dict of choices, "
+                f"True or False, or a widget with a value, got {wanted!r}"
+            )
+        if not hasattr(self, "row"):
+            self.row: ipywidgets.Widget = self.input
+        self.start = self.input.value
+
+    def label(self, text: str | None = None, unit: str | None = None) -> str:
+        """Return the parameter's name in words, with its unit."""
+        text = self.name.replace("_", " ") if text is None else text
+        unit = UNITS.get(self.name, "") if unit is None else unit
+        return f"{text} ({unit})" if unit else text
+
+    def _make_slider(self, slider: Slider) -> None:
+        label = self.label(slider.label, slider.unit)
+        options = {"min": slider.low, "max": slider.high, "step": slider.step, "value": slider.value}
+        if slider.is_whole and isinstance(slider.value, int):
+            self.input = ipywidgets.IntSlider(**options, readout=False)
+            self.box: Any = ipywidgets.BoundedIntText(**options, description=label)
+        else:
+            self.input = ipywidgets.FloatSlider(**options, readout=False)
+            self.box = ipywidgets.BoundedFloatText(**options, description=label)
+        self.input.layout = ipywidgets.Layout(width="190px")
+        self.row = ipywidgets.HBox([self.box, self.input], layout=ipywidgets.Layout(margin="0 16px 0 0"))
+
+    def _make_menu(self, wanted: list[Any] | dict[str, Any], default: Any) -> None:
+        pairs = list(wanted.items()) if isinstance(wanted, dict) else [(_words(each), each) for each in wanted]
+        if not pairs:
+            raise ValueError(f"{self.name} must have at least one choice, got {wanted!r}")
+        values = [value for _, value in pairs]
+        value = default if any(default is each or default == each for each in values) else values[0]
+        self.input = ipywidgets.Dropdown(options=pairs, value=value, description=self.label())
+
+    def connect(self) -> None:
+        """Tie the number box to the slider. After the explorer has, so that its picture goes first."""
+        if hasattr(self, "box"):
+            self.input.observe(lambda change: setattr(self.box, "value", change["new"]), "value")
+            self.box.observe(lambda change: setattr(self.input, "value", change["new"]), "value")
+
+    def align(self, letters: int) -> None:
+        """Give the label as much room as *letters* need."""
+        labelled = getattr(self, "box", self.input)
+        width = _LABEL_WIDTH * letters + 8
+        if isinstance(labelled, ipywidgets.Checkbox):
+            labelled.layout = ipywidgets.Layout(width=f"{width + 276}px", margin="0 16px 0 0")
+        else:
+            labelled.style.description_width = f"{width}px"
+            extra = 80 if hasattr(self, "box") else 260
+            labelled.layout = ipywidgets.Layout(width=f"{width + extra}px")
+
+
+def _words(choice: Any) -> str:
+    return {None: "none", True: "yes", False: "no"}.get(choice, str(choice)) if _is_plain(choice) else str(choice)
+
+
+def _is_plain(choice: Any) -> bool:
+    return choice is None or isinstance(choice, bool)
+
+
+def make_controls(wanted: dict[str, Any], defaults: dict[str, Any]) -> list[Control]:
+    """Return the controls, their labels as wide as the longest."""
+    controls = [Control(instance("name", name, str), each, defaults.get(name)) for name, each in wanted.items()]
+    longest = max((len(getattr(each, "box", each.input).description) for each in controls), default=0)
+    for control in controls:
+        control.align(longest)
+    return controls
