@@ -1,0 +1,137 @@
+"""The text of a log file: its bytes, its encoding, and its rows with exact line numbers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+
+DELIMITERS = (",", ";", "\t")
+MAX_BYTES = 2**30
+"""Largest file that is read, unpacked: it is held in memory, and some never end."""
+MAX_LINES_PER_ROW = 100
+"""Lines that one row may span; a quote that stays open longer is a mistake."""
+_CHUNK = 2**22
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+class TraceError(ValueError):
+    """A file cannot be read as a trace; the message says why and what to do."""
+
+
+def read_text(path: str | os.PathLike[str], encoding: str) -> str:
+    """Return the text of a plain or gzip file; bytes that are no text become lone surrogates."""
+    data = _read_bytes(path)
+    for mark, marked_encoding in _MARKS:
+        if data.startswith(mark):
+            encoding = marked_encoding
+    try:
+        return data.decode(encoding, errors="surrogateescape")
+    except LookupError:
+        raise TraceError(f"encoding must be one that Python knows, got {encoding!r}") from None
+    except UnicodeError as error:
+        raise TraceError(f"{path} is not {encoding} text ({error}); name its encoding: encoding='latin-1'") from None
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    chunks = []
+    size = 0
+    with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
+        try:
+            while chunk := file.read(_CHUNK):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    raise TraceError(f"{path} has more than {MAX_BYTES} bytes; read a part of it")
+        except EOFError:
+            raise TraceError(f"{path} is truncated: its gzip data stop after {size} bytes of text") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise TraceError(f"{path} is damaged gzip data: {error}") from None
+    return b"".join(chunks)
+
+
+def is_damaged(text: str) -> bool:
+    """Say whether *text* has bytes that its encoding does not know."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+class Lines:
+    """The lines of a text, read as rows of fields.
+
+    Args:
+        text: The whole text; lines end in LF, CR LF or CR.
+        delimiter: What separates fields; None takes that of `DELIMITERS` which finds
+            most fields in the first row.
+    """
+
+    def __init__(self, text: str, delimiter: str | None) -> None:
+        self._lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._next = next((number for number, line in enumerate(self._lines) if line.strip()), len(self._lines))
+        self.delimiter = delimiter or max(DELIMITERS, key=self._count)
+
+    def _count(self, delimiter: str) -> int:
+        if self._next == len(self._lines):
+            return 0
+        try:
+            return len(self._row(self._next, delimiter)[0])
+        except csv.Error:
+            return 0
+
+    def header(self) -> list[str]:
+        """Return the fields of the first row that is not blank, and move behind it."""
+        if self._next == len(self._lines):
+            raise TraceError("the file has no rows: it is empty")
+        try:
+            fields, count = self._row(self._next, self.delimiter)
+        except csv.Error as error:
+            raise TraceError(f"line {self._next + 1} must be a header of column names: {error}") from None
+        self._next += count
+        return [field.strip() for field in fields]
+
+    def rows(self, width: int) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield each row that is not blank: its first line, from 1, and its fields, or why it is bad.
+
+        A row that spans lines and has not *width* fields has lost a quote: its first
+        line alone is bad, and the next line is read anew.
+        """
+        lines, delimiter = self._lines, self.delimiter
+        index = self._next
+        while index < len(lines):
+            line = lines[index]
+            number = index + 1
+            if '"' not in line:
+                index += 1
+                if line and not line.isspace():
+                    fields = line.split(delimiter)
+                    yield number, fields if len(fields) == width else _wrong_width(fields, width)
+                continue
+            try:
+                fields, count = self._row(index, delimiter)
+            except csv.Error as error:
+                index += 1
+                yield number, f"its quotes are wrong: {error}"
+                continue
+            is_good = len(fields) == width
+            index += count if is_good else 1
+            yield number, fields if is_good else _wrong_width(fields, width)
+
+    def _row(self, index: int, delimiter: str) -> tuple[list[str], int]:
+        """Return the fields of the row that begins at a line, and how many lines it spans."""
+        lines = (line + "\n" for line in islice(self._lines, index, index + MAX_LINES_PER_ROW))
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        fields = next(reader)
+        return fields, reader.line_num
+
+    def text_at(self, number: int) -> str:
+        """Return the line with that number, shortened."""
+        line = self._lines[number - 1]
+        return line if len(line) <= 80 else line[:77] + "..."
+
+
+def _wrong_width(fields: list[str], width: int) -> str:
+    return f"it has {len(fields)} fields, the header has {width}"
