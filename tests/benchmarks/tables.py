@@ -1,0 +1,184 @@
+"""The parts of the benchmark; each yields rows of the table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import simpy
+
+import resilab as rl
+from resilab.randomness import KeyedDraws
+
+from .idiomatic import POLICY, bare_queue, different_rows, scenario, stack
+from .measuring import events_of, fresh_process, memory_of, ratios, rounds, spread
+
+Row = tuple[str, float, float, float, str]
+NONE = rl.ResiliencePolicy()
+
+
+def play(requests: int, failure_rate: float, policy: Any = POLICY, record: bool = False) -> Any:
+    """Return a function that plays the scenario of the benchmark."""
+    return partial(rl.simulate, scenario(requests, failure_rate, policy), 1, record=record)
+
+
+def row(name: str, values: list[float], unit: str) -> Row:
+    """Return a row with median and quartiles."""
+    return (name, *spread(values), unit)
+
+
+def engine(requests: int, count: int) -> Iterator[Row]:
+    """The engine against idiomatic SimPy, in processor time."""
+    for failure_rate in (0.0, 0.1):
+        wrong = different_rows(min(requests, 10_000), failure_rate)
+        if wrong:
+            raise AssertionError(f"{wrong} rows differ from the idiomatic stack at failure rate {failure_rate}")
+    cases = {
+        "bare": partial(bare_queue, requests),
+        "service alone": play(requests, 0.0, NONE),
+        "stack, 0 % failures": play(requests, 0.0),
+        "stack, 10 % failures": play(requests, 0.1),
+        "stack, 0 %, attempts and events recorded": play(requests, 0.0, record=True),
+        "stack, 10 %, attempts and events recorded": play(requests, 0.1, record=True),
+        "idiomatic stack, 0 %": partial(stack, requests, 0.0),
+        "idiomatic stack, 10 %": partial(stack, requests, 0.1),
+    }
+    times = rounds(cases, count)
+    yield row("bare SimPy M/M/c", [t / requests * 1e6 for t in times["bare"]], "us a request")
+    for name in list(cases)[1:]:
+        yield row(f"{name} / bare", ratios(times, name, "bare"), "ratio")
+    for rate in ("0 %", "10 %"):
+        ours = next(name for name in cases if name.startswith(f"stack, {rate} failures"))
+        yield row(f"stack / idiomatic stack, {rate}", ratios(times, ours, f"idiomatic stack, {rate}"), "ratio")
+
+
+def events(requests: int) -> Iterator[Row]:
+    """Events of SimPy for each request: exact, the same on every machine."""
+    total = len(bare_queue(requests))
+    counted = {
+        "bare": lambda: bare_queue(requests, simpy.Environment()),
+        "service alone": play(requests, 0.0, NONE),
+        "stack, 0 %": play(requests, 0.0),
+        "stack, 10 %": play(requests, 0.1),
+        "idiomatic stack, 10 %": lambda: stack(requests, 0.1, simpy.Environment()),
+    }
+    for name, case in counted.items():
+        value = events_of(case) / total
+        yield f"{name}: events a request", value, value, value, "exact"
+
+
+def draws(count: int, size: int = 200_000) -> Iterator[Row]:
+    """A keyed draw against the next value of a block."""
+
+    def keyed() -> None:
+        draw = KeyedDraws(1, "benchmark", rl.Exponential(0.1).sample)
+        for key in range(size):
+            draw(key)
+
+    def blocks() -> Iterator[float]:
+        generator = np.random.default_rng(1)
+        while True:
+            yield from generator.exponential(0.1, 1024).tolist()
+
+    def block() -> None:
+        following = blocks().__next__
+        for _ in range(size):
+            following()
+
+    def single() -> None:
+        exponential = np.random.default_rng(1).exponential
+        for _ in range(size):
+            exponential(0.1)
+
+    times = rounds({"keyed": keyed, "block": block, "single": single}, count)
+    yield row("keyed draw", [t / size * 1e9 for t in times["keyed"]], "ns")
+    yield row("next value of a block", [t / size * 1e9 for t in times["block"]], "ns")
+    yield row("keyed draw / block draw", ratios(times, "keyed", "block"), "ratio")
+    yield row("keyed draw / numpy one by one", ratios(times, "keyed", "single"), "ratio")
+
+
+def scale(count: int, sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)) -> Iterator[Row]:
+    """Cost of a request in short and long runs, as time over the time at the shortest."""
+    smallest = sizes[0]
+
+    def several(size: int) -> None:
+        for _ in range(max(1, 100_000 // size)):
+            rl.simulate(scenario(size, 0.1), 1, record=False)
+
+    times = rounds({str(size): partial(several, size) for size in sizes}, count)
+    done = {size: size * max(1, 100_000 // size) for size in sizes}
+    for size in sizes[1:]:
+        values = [ratio / done[size] * done[smallest] for ratio in ratios(times, str(size), str(smallest))]
+        yield row(f"cost of a request at {size:,} / at {smallest:,}", values, "ratio")
+
+
+def memory(small: int = 20_000, large: int = 120_000) -> Iterator[Row]:
+    """Bytes for one more request: of the frame alone, and of all that a run holds."""
+    columns = play(small, 0.1)().columns
+    frame = sum(values.itemsize for values in columns.values())
+    yield "memory while running: columns of the requests frame", frame, frame, frame, "bytes a request"
+    for name, record in (("requests", False), ("requests, attempts and events", True)):
+        few, many = (memory_of(play(size, 0.1, record=record)) for size in (small, large))
+        for moment, value in zip(("while running", "at the peak"), zip(few, many, strict=True), strict=True):
+            each = (value[1] - value[0]) / (large - small)
+            yield f"memory {moment}: all, with {name}", each, each, each, "bytes a request"
+
+
+def imports(count: int) -> Iterator[Row]:
+    """Importing resilab against importing simpy and numpy, in new interpreters."""
+    for name, code in (("resilab", "import resilab"), ("simpy and numpy", "import simpy, numpy")):
+        yield row(f"import {name}", [t * 1e3 for t in fresh_process(code, count)], "ms")
+
+
+def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
+    """One move of a slider, by part."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    last: dict[str, Any] = {}
+
+    def simulate() -> None:
+        last["result"] = rl.simulate(scenario(requests, 0.1), 1)
+
+    def draw() -> None:
+        figure = Figure(figsize=(9, 6), dpi=72)
+        rl.plots.overview(last["result"], figure)
+        FigureCanvasAgg(figure).draw()
+
+    times = rounds({"simulate": simulate, "numbers": lambda: rl.lab.metrics.summary(last["result"])}, count)
+    if hasattr(rl, "plots"):
+        times |= rounds({"draw the overview from scratch": draw}, count)
+    for name, values in times.items():
+        yield row(f"explorer, {requests:,} requests: {name}", [t * 1e3 for t in values], "ms")
+
+
+def sweeps(count: int, runs: int = 48, requests: int = 5_000) -> Iterator[Row]:
+    """A sweep on two workers against one process: wall clock and processor time."""
+    import psutil
+    from joblib.externals.loky import get_reusable_executor
+
+    arguments = {"replications": runs, "metrics": ["p99", "success_rate"], "progress": False}
+    spec = scenario(requests, 0.1)
+    rl.replicate(spec, **{**arguments, "replications": 4}, n_jobs=2)
+
+    def processor_time() -> float:
+        workers = [psutil.Process(pid) for pid in get_reusable_executor(2)._processes]
+        return time.process_time() + sum(sum(worker.cpu_times()[:2]) for worker in workers)
+
+    speed_up, efficiency = [], []
+    for _ in range(count):
+        began, work = time.perf_counter(), time.process_time()
+        alone = rl.replicate(spec, **arguments, n_jobs=1)
+        serial_wall, serial_work = time.perf_counter() - began, time.process_time() - work
+        began, work = time.perf_counter(), processor_time()
+        together = rl.replicate(spec, **arguments, n_jobs=2)
+        speed_up.append(serial_wall / (time.perf_counter() - began))
+        efficiency.append(serial_work / (processor_time() - work))
+        if not alone.equals(together):
+            raise AssertionError("two workers gave other numbers than one process")
+    yield row("sweep on two workers: speed-up of the wall clock", speed_up, f"of 2, load {os.getloadavg()[0]:.1f}")
+    yield row("sweep on two workers: processor efficiency", efficiency, "ratio")
