@@ -28,7 +28,7 @@ LAYERS = (
     ({"communication", "consistency", "health"}, set()),
     ({"lab"}, {"pandas"}),
     ({"experiments"}, {"joblib", "tqdm"}),
-    ({"plots"}, {"matplotlib"}),
+    ({"plots"}, {"matplotlib", "PIL"}),
     ({"widgets"}, {"ipywidgets", "IPython"}),
 )
 HEAVY = {"pandas", "matplotlib", "ipywidgets", "joblib", "scipy"}
@@ -95,8 +95,8 @@ def test_every_module_imports_only_from_its_own_layer_and_those_below():
     for name, path in MODULES.items():
         if name == "resilab":
             continue
-        for line, target, _ in imports_of(name, path):
-            if target == "resilab":
+        for line, target, is_eager in imports_of(name, path):
+            if target == "resilab" and (is_eager or layer_of(name) < len(LAYERS) - 1):
                 wrong.append(f"{name}:{line} imports the whole package")
             elif target.startswith("resilab.") and layer_of(target) > layer_of(name):
                 wrong.append(f"{name}:{line} imports {target}, which is above it")
