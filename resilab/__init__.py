@@ -2,7 +2,26 @@
 
 from importlib import import_module as _import_module
 
+from .communication.broker import MessageBroker
 from .communication.connection_pool import ConnectionPool
+from .communication.consumers import IdempotentConsumer, subscribe
+from .communication.message import Delivery, Message
+from .communication.orders import Order, OrderEventPublisher, OrderEventsConsumer
+from .consistency.crash import Actor, Crash, crash, every_crash
+from .consistency.database import Database
+from .consistency.orders import (
+    CreateOrderSaga,
+    DualWriteOrderService,
+    Inventory,
+    OrderRepository,
+    OrderService,
+    Payment,
+)
+from .consistency.outbox import Outbox
+from .consistency.outbox_processor import OutboxProcessor
+from .consistency.participant import Participant
+from .consistency.saga import Saga, SagaResult, SagaStep, nothing_to_undo
+from .consistency.saga_log import SagaLog
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
     AcknowledgementError,
@@ -11,6 +30,8 @@ from .errors import (
     CallRejectedError,
     CircuitOpenError,
     ConsumerCrashError,
+    DeclinedError,
+    NestedTransactionError,
     NotAGeneratorError,
     PoolClosedError,
     PoolTimeoutError,
