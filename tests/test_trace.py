@@ -112,8 +112,22 @@ def test_rows_are_sorted_by_start_and_keep_their_lines(log):
 
 @pytest.mark.parametrize(
     "value",
-    ["yesterday", "2026-13-01T00:00:00Z", "2026-01-01", "2026-01-01T12:30Z", "1/2/2026 12:00:00", "1e300", "-5", "nan"]
-    + ["2026-01-01T00:00:00+25:00", "1950-01-01T00:00:00Z", "2500-01-01T00:00:00Z", "1" * 30, "1e999999999", ""],
+    [
+        "yesterday",
+        "2026-13-01T00:00:00Z",
+        "2026-01-01",
+        "2026-01-01T12:30Z",
+        "1/2/2026 12:00:00",
+        "1e300",
+        "-5",
+        "nan",
+        "2026-01-01T00:00:00+25:00",
+        "1950-01-01T00:00:00Z",
+        "2500-01-01T00:00:00Z",
+        "1" * 30,
+        "1e999999999",
+        "",
+    ],
 )
 def test_a_time_that_is_none_is_a_bad_row(log, value):
     trace = quietly(log(rows("start,duration_s,status", "2026-01-01T00:00:00Z,1,200", f'"{value}",1,200')))
@@ -173,7 +187,7 @@ def test_duration_is_read_with_its_unit(log, name, value, seconds):
 
 def test_a_unit_that_nobody_says_is_asked_for(log):
     path = log(rows("start,latency,status", "0,12,200"))
-    with pytest.raises(rl.TraceError, match="unit of column 'latency' is unknown.*duration_unit='ms'.*'latency_ms'"):
+    with pytest.raises(rl.TraceError, match=r"unit of column 'latency' is unknown.*duration_unit='ms'.*'latency_ms'"):
         rl.read_trace(path)
     assert rl.read_trace(path, duration_unit="us").duration[0] == 12e-6
 
@@ -185,8 +199,32 @@ def test_a_value_without_unit_among_values_with_one_is_a_bad_row(log):
 
 @pytest.mark.parametrize(
     "value",
-    ["-1", "-1ms", "nan", "NaN", "inf", "-inf", "", "-", "abc", "1_000", "0x10", "1 2", "12 parsecs", "1,5", "9" * 40]
-    + ["1e400", "1ms2", "ms", "١", "½", "9" * 5000, "1e10", "--1", "1.2.3"],
+    [
+        "-1",
+        "-1ms",
+        "nan",
+        "NaN",
+        "inf",
+        "-inf",
+        "",
+        "-",
+        "abc",
+        "1_000",
+        "0x10",
+        "1 2",
+        "12 parsecs",
+        "1,5",
+        "9" * 40,
+        "1e400",
+        "1ms2",
+        "ms",
+        "\u0661",
+        "½",
+        "9" * 5000,
+        "1e10",
+        "--1",
+        "1.2.3",
+    ],
 )
 def test_a_duration_that_is_none_is_a_bad_row(log, value):
     trace = quietly(log(rows("start,duration_s,status", "0,1,200", f'1,"{value}",200', "2,1,200")))
@@ -228,7 +266,7 @@ def test_a_status_that_is_none_is_a_bad_row(log, value):
 
 def test_a_log_without_status_is_read_when_told_so(log):
     path = log(rows("start,duration_s", "0,1", "1,1"))
-    with pytest.raises(rl.TraceError, match="no column is known as the status.*columns={'status': None}"):
+    with pytest.raises(rl.TraceError, match=r"no column is known as the status.*columns={'status': None}"):
         rl.read_trace(path)
     trace = rl.read_trace(path, columns={"status": None})
     assert trace.status is None
@@ -259,7 +297,7 @@ def test_a_truncated_gzip_is_refused(log):
 def test_a_damaged_gzip_is_refused(log):
     data = bytearray(gzip.compress(rows("start,duration_s,status", *(f"{i},1,200" for i in range(500))).encode()))
     data[len(data) // 2] ^= 0xFF
-    with pytest.raises(rl.TraceError, match="damaged|truncated"):
+    with pytest.raises(rl.TraceError, match=r"damaged|truncated"):
         rl.read_trace(log(bytes(data)))
 
 
@@ -279,7 +317,7 @@ def test_header_names_can_be_mapped(log):
     path = log(rows("when,took_us,rc", "0,1500,200"))
     trace = rl.read_trace(path, columns={"timestamp": "when", "duration": "took_us", "status": "rc"})
     assert trace.duration.tolist() == [0.0015]
-    with pytest.raises(rl.TraceError, match="no column is known as the start.*'when', 'took_us', 'rc'"):
+    with pytest.raises(rl.TraceError, match=r"no column is known as the start.*'when', 'took_us', 'rc'"):
         rl.read_trace(path)
     with pytest.raises(rl.TraceError, match="'then' for start must be in the header"):
         rl.read_trace(path, columns={"start": "then"})
@@ -312,7 +350,7 @@ def test_a_header_with_two_meanings_is_refused(log, header, message):
 
 @pytest.mark.parametrize("content", ["", "\n\n", "start,duration_s,status\n", "start,duration_s,status\nx,y,z\n"])
 def test_a_trace_with_no_good_rows_is_refused(log, content):
-    with pytest.raises(rl.TraceError, match="no rows|no good rows"):
+    with pytest.raises(rl.TraceError, match=r"no rows|no good rows"):
         rl.read_trace(log(content))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from itertools import islice
@@ -14,7 +15,10 @@ MAX_BYTES = 2**30
 """Largest file that is read, unpacked: it is held in memory, and some never end."""
 MAX_LINES_PER_ROW = 100
 """Lines that one row may span; a quote that stays open longer is a mistake."""
+MAX_HEADER = 100_000
+"""Longest header in characters: something longer is no list of column names."""
 _CHUNK = 2**22
+_DAMAGED = re.compile("[\udc80-\udcff]")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -57,7 +61,7 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def is_damaged(text: str) -> bool:
     """Say whether *text* has bytes that its encoding does not know."""
-    return any("\udc80" <= character <= "\udcff" for character in text)
+    return _DAMAGED.search(text) is not None
 
 
 class Lines:
@@ -75,7 +79,7 @@ class Lines:
         self.delimiter = delimiter or max(DELIMITERS, key=self._count)
 
     def _count(self, delimiter: str) -> int:
-        if self._next == len(self._lines):
+        if self._next == len(self._lines) or len(self._lines[self._next]) > MAX_HEADER:
             return 0
         try:
             return len(self._row(self._next, delimiter)[0])
@@ -86,6 +90,10 @@ class Lines:
         """Return the fields of the first row that is not blank, and move behind it."""
         if self._next == len(self._lines):
             raise TraceError("the file has no rows: it is empty")
+        if len(self._lines[self._next]) > MAX_HEADER:
+            raise TraceError(
+                f"line {self._next + 1} must be a header of column names, it has over {MAX_HEADER} characters"
+            )
         try:
             fields, count = self._row(self._next, self.delimiter)
         except csv.Error as error:
