@@ -139,6 +139,9 @@ def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from resilab.lab.metrics import summary
+    from resilab.plots import overview
+
     last: dict[str, Any] = {}
 
     def simulate() -> None:
@@ -146,12 +149,11 @@ def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
 
     def draw() -> None:
         figure = Figure(figsize=(9, 6), dpi=72)
-        rl.plots.overview(last["result"], figure)
+        overview(last["result"], figure)
         FigureCanvasAgg(figure).draw()
 
-    times = rounds({"simulate": simulate, "numbers": lambda: rl.lab.metrics.summary(last["result"])}, count)
-    if hasattr(rl, "plots"):
-        times |= rounds({"draw the overview from scratch": draw}, count)
+    parts = {"simulate": simulate, "numbers": lambda: summary(last["result"]), "draw from scratch": draw}
+    times = rounds(parts, count)
     for name, values in times.items():
         yield row(f"explorer, {requests:,} requests: {name}", [t * 1e3 for t in values], "ms")
 
@@ -159,23 +161,24 @@ def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
 def sweeps(count: int, runs: int = 48, requests: int = 5_000) -> Iterator[Row]:
     """A sweep on two workers against one process: wall clock and processor time."""
     import psutil
-    from joblib.externals.loky import get_reusable_executor
 
-    arguments = {"replications": runs, "metrics": ["p99", "success_rate"], "progress": False}
     spec = scenario(requests, 0.1)
-    rl.replicate(spec, **{**arguments, "replications": 4}, n_jobs=2)
+
+    def replicate(n_jobs: int, replications: int = runs) -> Any:
+        return rl.replicate(spec, replications, metrics=["p99", "success_rate"], n_jobs=n_jobs, progress=False)
 
     def processor_time() -> float:
-        workers = [psutil.Process(pid) for pid in get_reusable_executor(2)._processes]
-        return time.process_time() + sum(sum(worker.cpu_times()[:2]) for worker in workers)
+        return time.process_time() + sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
+
+    replicate(2, 4)  # starts the workers
 
     speed_up, efficiency = [], []
     for _ in range(count):
         began, work = time.perf_counter(), time.process_time()
-        alone = rl.replicate(spec, **arguments, n_jobs=1)
+        alone = replicate(1)
         serial_wall, serial_work = time.perf_counter() - began, time.process_time() - work
         began, work = time.perf_counter(), processor_time()
-        together = rl.replicate(spec, **arguments, n_jobs=2)
+        together = replicate(2)
         speed_up.append(serial_wall / (time.perf_counter() - began))
         efficiency.append(serial_work / (processor_time() - work))
         if not alone.equals(together):
