@@ -32,9 +32,12 @@ from .errors import (
     ConsumerCrashError,
     DeclinedError,
     NestedTransactionError,
+    NoReplicaError,
     NotAGeneratorError,
     PoolClosedError,
     PoolTimeoutError,
+    ReplicaLostError,
+    ReplicaRefusedError,
     ResilienceError,
     ServiceError,
     ServiceOverloadedError,
@@ -71,3 +74,11 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import_module(f".{_LAZY[name]}", __name__)
     return module if name == _LAZY[name] else getattr(module, name)
+
+
+from .health.kubernetes import KubernetesHealthChecks
+from .health.pod import KubernetesPod, PodState, RestartBackoff
+from .health.probe import KubernetesProbe
+from .health.registry import HealthCheck, HealthCheckRegistry
+from .health.status import Health, HealthStatus, SystemHealth
+from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
