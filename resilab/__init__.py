@@ -48,7 +48,13 @@ from .errors import (
 )
 from .events import EventLog
 from .experiments import compare, intervals, pareto, replicate, sweep
+from .health.kubernetes import KubernetesHealthChecks
+from .health.pod import KubernetesPod, PodState, RestartBackoff
+from .health.probe import KubernetesProbe
+from .health.registry import HealthCheck, HealthCheckRegistry
+from .health.status import Health, HealthStatus, SystemHealth
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
+from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
 from .lab.result import Result
 from .lab.run import simulate
 from .lab.scenario import Operation, Scenario
@@ -74,11 +80,3 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import_module(f".{_LAZY[name]}", __name__)
     return module if name == _LAZY[name] else getattr(module, name)
-
-
-from .health.kubernetes import KubernetesHealthChecks
-from .health.pod import KubernetesPod, PodState, RestartBackoff
-from .health.probe import KubernetesProbe
-from .health.registry import HealthCheck, HealthCheckRegistry
-from .health.status import Health, HealthStatus, SystemHealth
-from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault

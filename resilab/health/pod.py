@@ -144,6 +144,7 @@ class KubernetesPod(Spec):
         name: str = "pod",
         on_probe: Callable[[str, float, bool, str], None] | None = None,
         on_change: Callable[[], None] | None = None,
+        is_over: Callable[[], bool] | None = None,
         is_warm: bool = False,
     ) -> LivePod:
         """Start the container and its probes in *env*.
@@ -156,10 +157,12 @@ class KubernetesPod(Spec):
             name: What the events call it.
             on_probe: Called after each probe with its kind, start, success and reason.
             on_change: Called when the state or the readiness has changed.
+            is_over: Says at a tick whether the probes end for good. None asks until the
+                simulation ends.
             is_warm: True begins with a container that has started, is ready, and is past
                 every initial delay.
         """
-        return LivePod(self, env, container, seed, log, name, on_probe, on_change, is_warm)
+        return LivePod(self, env, container, seed, log, name, on_probe, on_change, is_over, is_warm)
 
 
 class LivePod:
@@ -183,6 +186,7 @@ class LivePod:
         name: str,
         on_probe: Callable[[str, float, bool, str], None] | None,
         on_change: Callable[[], None] | None,
+        is_over: Callable[[], bool] | None,
         is_warm: bool,
     ) -> None:
         self.spec = spec
@@ -201,19 +205,22 @@ class LivePod:
         for kind in PROBES:
             probe = getattr(spec, kind)
             if probe is not None:
-                self.probes[kind] = self._bind_probe(kind, probe, seed)
+                self.probes[kind] = self._bind_probe(kind, probe, seed, is_over)
         self._start(is_warm)
         if is_warm:
             self._has_started(True)
             self._is_ready_now(True)
 
-    def _bind_probe(self, kind: str, probe: KubernetesProbe, seed: int | None) -> LiveProbe:
+    def _bind_probe(
+        self, kind: str, probe: KubernetesProbe, seed: int | None, is_over: Callable[[], bool] | None
+    ) -> LiveProbe:
         return probe.bind(
             self.env,
             getattr(self.container, kind),
             on_probe=lambda begun, is_success, reason: self._probed(kind, begun, is_success, reason),
             on_result={"startup": self._has_started, "liveness": self._is_alive, "readiness": self._is_ready_now}[kind],
             is_enabled=lambda: self._may_probe(kind),
+            is_over=is_over,
             seed=seed,
             name=f"{self.name}/{kind}",
         )
@@ -283,8 +290,8 @@ class LivePod:
             self._streak = 0
         delay = self.spec.backoff.delay(self._streak)
         self._streak += 1
-        self._turn(PodState.BACK_OFF, f"{reason}; restart in {delay:.6g} s")
         self._is_ready_now(False)
+        self._turn(PodState.BACK_OFF, f"{reason}; restart in {delay:.6g} s")
         self.container.kill()
         start(self.env, self._start_after(delay))
 

@@ -99,10 +99,11 @@ class KubernetesProbe(Spec):
         on_probe: Callable[[float, bool, str], None] | None = None,
         on_result: Callable[[bool], None] | None = None,
         is_enabled: Callable[[], bool] | None = None,
+        is_over: Callable[[], bool] | None = None,
         seed: int | None = None,
         name: str = "probe",
     ) -> LiveProbe:
-        """Make the live probe in *env*; it asks until the simulation ends.
+        """Make the live probe in *env*.
 
         Args:
             env: Any `simpy.Environment`.
@@ -111,10 +112,12 @@ class KubernetesProbe(Spec):
             on_probe: Called after each probe with its start, success and reason.
             on_result: Called when the result of enough equal answers is known.
             is_enabled: Says at a tick whether to ask at all. None asks always.
+            is_over: Says at a tick whether to end for good. None asks until the
+                simulation ends, so give `env.run` an end.
             seed: Seed of the random first tick. None draws from Python's `random`.
             name: Names the random stream.
         """
-        return LiveProbe(self, env, check, on_probe, on_result, is_enabled, seed, name)
+        return LiveProbe(self, env, check, on_probe, on_result, is_enabled, is_over, seed, name)
 
 
 class LiveProbe:
@@ -135,6 +138,7 @@ class LiveProbe:
         on_probe: Callable[[float, bool, str], None] | None,
         on_result: Callable[[bool], None] | None,
         is_enabled: Callable[[], bool] | None,
+        is_over: Callable[[], bool] | None,
         seed: int | None,
         name: str,
     ) -> None:
@@ -153,6 +157,7 @@ class LiveProbe:
         self._on_probe = on_probe
         self._on_result = on_result
         self._is_enabled = is_enabled
+        self._is_over = is_over
         draw = random.random() if seed is None else KeyedDraws(seed, f"{name}/phase", uniform)(0)
         self._first_tick = env.now + draw * spec.period
         start(env, self._run())
@@ -176,6 +181,8 @@ class LiveProbe:
             when = first + tick * period
             if when > env.now:
                 yield env.timeout(when - env.now)
+            if self._is_over is not None and self._is_over():
+                return
             if self._may_ask():
                 yield from self._probe()
             tick = max(tick + 1, math.floor((env.now - first) / period))

@@ -1,0 +1,128 @@
+"""FleetResult: a run's rows, and what its replicas and their probes did."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..health.probe import PROBES
+from .records import FAILURE, TIMEOUT
+from .result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATES = ("ready", "not ready", "starting", "terminating", "back-off")
+"""What a replica is doing, in the words of `FleetResult.replicas`."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FleetResult(Result):
+    """The rows of one run of a fleet.
+
+    Attributes:
+        end: Where the clock stood at the end, in seconds; probes go on for a while after
+            the last request.
+        routes: (request_id, attempt, replica) of each call that reached a replica.
+        state_rows: (time, replica, state of its container, is it ready) at each change.
+        probe_rows: (replica, probe, start, end, success, reason) of each probe.
+    """
+
+    end: float = math.nan
+    routes: tuple[tuple[int, int, int], ...] = ()
+    state_rows: tuple[tuple[float, int, str, bool], ...] = ()
+    probe_rows: tuple[tuple[int, str, float, float, bool, str], ...] = ()
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """One row a call that reached a replica, as in `Result.attempts`, with its replica."""
+        frame = super().attempts.copy()
+        rows = np.array(sorted(self.routes), dtype=np.int64).reshape(-1, 3)
+        frame.insert(2, "replica", rows[:, 2].astype(np.int32))
+        return frame
+
+    @cached_property
+    def replicas(self) -> pd.DataFrame:
+        """One row a stay of a replica in a state: replica, state, start, end in seconds.
+
+        States: "ready", "not ready" (it runs, and the balancer leaves it out), "starting",
+        "terminating" and "back-off". A replica that terminates while it is still ready
+        is "terminating"; see `ready_replicas` for whom the balancer sends to.
+        """
+        import pandas as pd
+
+        rows: list[list[object]] = []
+        for number in range(self.scenario.fleet.replicas):  # type: ignore[attr-defined]
+            own = [row for row in self.state_rows if row[1] == number]
+            ends = [row[0] for row in own[1:]] + [self.end]
+            for (start, _, state, is_ready), end in zip(own, ends, strict=True):
+                word = ("ready" if is_ready else "not ready") if state == "running" else state
+                if end <= start:
+                    continue
+                if rows and rows[-1][:2] == [number, word] and rows[-1][3] == start:
+                    rows[-1][3] = end
+                else:
+                    rows.append([number, word, start, end])
+        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+        return pd.DataFrame(
+            {
+                "replica": pd.Series(columns[0], dtype="int32"),
+                "state": pd.Categorical(columns[1], categories=STATES),
+                "start": pd.Series(columns[2], dtype="float64"),
+                "end": pd.Series(columns[3], dtype="float64"),
+            }
+        )
+
+    @cached_property
+    def probes(self) -> pd.DataFrame:
+        """One row a probe: replica, probe, start, end, success, reason (why it failed)."""
+        import pandas as pd
+
+        columns = list(zip(*self.probe_rows, strict=True)) or [()] * 6
+        return pd.DataFrame(
+            {
+                "replica": pd.Series(columns[0], dtype="int32"),
+                "probe": pd.Categorical(columns[1], categories=PROBES),
+                "start": pd.Series(columns[2], dtype="float64"),
+                "end": pd.Series(columns[3], dtype="float64"),
+                "success": pd.Series(columns[4], dtype="bool"),
+                "reason": pd.Series(columns[5], dtype="str"),
+            }
+        )
+
+    def ready_replicas(self) -> pd.Series:
+        """Return how many replicas the balancer sends to, as an exact step function of time."""
+        import pandas as pd
+
+        ready: dict[int, bool] = {}
+        steps: dict[float, int] = {0.0: 0}
+        for time, number, _, is_ready in self.state_rows:
+            ready[number] = is_ready
+            steps[time] = sum(ready.values())
+        return pd.Series(steps, name="ready_replicas").rename_axis("time")
+
+    def restarts(self) -> int:
+        """Return how many containers were started again."""
+        return len(self.restart_times())
+
+    def restart_times(self) -> list[float]:
+        """Return when containers were started again, in seconds."""
+        last: dict[int, str] = {}
+        times = []
+        for time, number, state, _ in self.state_rows:
+            if last.get(number) == "back-off" and state != "back-off":
+                times.append(time)
+            last[number] = state
+        return times
+
+    def lost_calls(self, replica: int | None = None) -> int:
+        """Return how many calls of one replica, or of all, failed or timed out."""
+        rows = self.attempts
+        is_bad = rows["outcome"].cat.codes.isin((FAILURE, TIMEOUT))
+        if replica is not None:
+            is_bad &= rows["replica"] == replica
+        return int(is_bad.sum())
