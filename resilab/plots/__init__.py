@@ -8,6 +8,8 @@ from .style import (
     OUTCOME_COLOURS,
     SERIES_COLOURS,
     Picture,
+    add_line,
+    add_steps,
     axes_or_new,
     label,
     legend,

@@ -15,6 +15,8 @@ from .style import (
     OUTCOME_COLOURS,
     SERIES_COLOURS,
     Picture,
+    add_line,
+    add_steps,
     axes_or_new,
     label,
     legend,
@@ -25,6 +27,7 @@ from .style import (
 
 _BREAKER_COLOURS = {"half-open": "#f4a259", "open": "#b3261e"}
 _BINS = 60
+_DOTS = {"linestyle": "none", "marker": ".", "markersize": 3.0, "markeredgewidth": 0}
 _WORKER_COLOUR = "#f2c9a0"
 
 
@@ -53,7 +56,8 @@ def outcomes_over_time(result: Result, ax: Axes | None = None, *, baseline: Resu
     """Draw requests per second by outcome, stacked, with breaker states and faults above.
 
     A request counts at the time of its arrival. The strip on top shows when the
-    breaker is open or half-open; with several breakers it is the share of them.
+    breaker is open (red) or half-open (orange); with several breakers its height is the
+    share of them.
 
     Args:
         result: A run.
@@ -69,17 +73,19 @@ def outcomes_over_time(result: Result, ax: Axes | None = None, *, baseline: Resu
     tops = np.cumsum(rates, axis=0)
     bottoms = tops - rates
     for code, outcome in enumerate(OUTCOMES):
-        ax.stairs(tops[code], edges, baseline=bottoms[code], fill=True, color=OUTCOME_COLOURS[outcome], label=outcome)
+        colour = OUTCOME_COLOURS[outcome]
+        add_steps(ax, edges, tops[code], bottoms[code], fill=True, facecolor=colour, linewidth=0, label=outcome)
     if baseline is not None:
         kept_edges, kept_width = _bins(baseline)
         kept = outcome_rates(baseline, kept_edges)[SUCCESS] / kept_width
-        ax.stairs(kept, kept_edges, baseline=None, color=INK, linewidth=1.2, linestyle=(0, (2, 1)), zorder=3)
+        style = {"fill": False, "edgecolor": INK, "linewidth": 1.2, "linestyle": (0, (2, 1)), "zorder": 3}
+        add_steps(ax, kept_edges, kept, None, **style)
     top = nice(float(tops[-1].max(initial=0.0)))
     reach(ax, x=(0.0, float(edges[-1])), y=(0.0, 1.3 * top))
     mark_faults(ax, result, names=True)
     _mark_breakers(ax, result)
     label(ax, "time (s)", "requests per second")
-    legend(ax, ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0), columnspacing=0.8, handletextpad=0.4)
+    legend(ax)
     return ax
 
 
@@ -99,27 +105,17 @@ def _bins(result: Result) -> tuple[np.ndarray, float]:
 
 
 def _mark_breakers(ax: Axes, result: Result) -> None:
-    """Draw a strip at the top: how many of the breakers are open or half-open."""
+    """Draw a strip at the top: when the breaker is open or half-open."""
     if result.event_rows is None:
         return
     names = breakers(result)
     if not names:
         return
-    duration = _duration(result)
     for level, (state, colour) in enumerate(_BREAKER_COLOURS.items(), start=1):
         times, share = breaker_share(result, names, level)
-        edges = np.append(times, max(duration, times[-1]))
-        spans = [(begin, end - begin) for begin, end, value in zip(edges, edges[1:], share, strict=False) if value]
-        alphas = [min(1.0, 0.25 + 0.75 * value) if len(names) > 1 else 1.0 for value in share if value]
-        ax.broken_barh(
-            spans,
-            (0.85, 0.06),
-            transform=ax.get_xaxis_transform(),
-            facecolors=[(colour, alpha) for alpha in alphas] or colour,
-            linewidth=0,
-            zorder=2.5,
-            label=f"_breaker {state}",
-        )
+        edges = np.append(times, max(_duration(result), times[-1]))
+        style = {"fill": True, "facecolor": colour, "linewidth": 0, "zorder": 2.5, "label": f"_breaker {state}"}
+        add_steps(ax, edges, 0.85 + 0.06 * share, 0.85, transform=ax.get_xaxis_transform(), **style)
     ax.text(
         0.004,
         0.88,
@@ -159,11 +155,12 @@ def latency_over_time(result: Result, ax: Axes | None = None, *, baseline: Resul
     ax = axes_or_new(ax)
     if baseline is not None:
         arrival, latency = baseline.columns["arrival"], baseline.latency
-        ax.plot(arrival, latency, ".", color=KEPT_COLOUR, alpha=0.35, markersize=2.0, markeredgewidth=0, zorder=1.5)
+        add_line(ax, arrival, latency, color=KEPT_COLOUR, alpha=0.35, zorder=1.5, **_DOTS | {"markersize": 2.0})
     arrival, latency, outcome = result.columns["arrival"], result.latency, result.columns["outcome"]
     for code, word in enumerate(OUTCOMES):
         chosen = outcome == code
-        ax.plot(arrival[chosen], latency[chosen], ".", color=OUTCOME_COLOURS[word], markersize=3.0, markeredgewidth=0)
+        if chosen.any():
+            add_line(ax, arrival[chosen], latency[chosen], color=OUTCOME_COLOURS[word], **_DOTS)
     reach(ax, x=(0.0, _duration(result)), y=(0.0, nice(1.02 * _longest(latency))))
     mark_faults(ax, result)
     label(ax, "time of arrival (s)", "latency (s)")
@@ -197,7 +194,7 @@ def latency_ecdf(result: Result, ax: Axes | None = None, *, baseline: Result | N
     _ecdf(ax, *_ended(result), low, high, all_colour=INK, success_colour=OUTCOME_COLOURS["success"])
     reach(ax, x=(low, high), y=(0.0, 1.02))
     label(ax, "latency (s)", "share of requests")
-    legend(ax, loc="lower right")
+    legend(ax)
     return ax
 
 
@@ -227,13 +224,16 @@ def _ecdf(
             ordered = np.sort(values)
             x = np.concatenate([[low], np.clip(ordered, low, None), [high]])
             y = np.concatenate([[0], np.arange(1, len(ordered) + 1), [len(ordered)]]) / len(ordered)
-            ax.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, linewidth=1.4, label=name or "_all")
+            add_line(
+                ax, x, y, drawstyle="steps-post", color=colour, linestyle=style, linewidth=1.4, label=name or "_all"
+            )
 
 
 def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
     """Draw how many calls wait in the queue of the service, and how many of its workers are busy.
 
-    Both are exact step functions. With several services it is the first.
+    The queue is exact to every call; the workers are means over a 60th of the run. With
+    several services it is the first.
 
     Args:
         result: A recorded run.
@@ -247,19 +247,28 @@ def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Resul
     top = float(result.scenario.parts[0].service.workers)
     if baseline is not None:
         times, values = timeline(baseline, "queue_length")
-        ax.plot(times, values, drawstyle="steps-post", color=KEPT_COLOUR, linewidth=1.0, label="queue of baseline")
+        style = {"color": KEPT_COLOUR, "linewidth": 1.0, "label": "queue of baseline"}
+        add_line(ax, times, values, drawstyle="steps-post", **style)
         top = max(top, float(values.max()))
-    times, values = timeline(result, "busy_workers")
-    ax.fill_between(times, values, step="post", color=_WORKER_COLOUR, linewidth=0, label="busy workers")
-    top = max(top, float(values.max()))
+    edges, _ = _bins(result)
+    busy = mean_between(edges, *timeline(result, "busy_workers"))
+    add_steps(ax, edges, busy, fill=True, facecolor=_WORKER_COLOUR, linewidth=0, label="busy workers")
     times, values = timeline(result, "queue_length")
-    ax.plot(times, values, drawstyle="steps-post", color=SERIES_COLOURS[0], linewidth=1.1, label="calls in the queue")
+    style = {"color": SERIES_COLOURS[0], "linewidth": 1.1, "label": "calls in the queue"}
+    add_line(ax, times, values, drawstyle="steps-post", **style)
     top = max(top, float(values.max()))
     reach(ax, x=(0.0, _duration(result)), y=(0.0, nice(1.05 * top)))
     mark_faults(ax, result)
     label(ax, "time (s)", "calls, workers")
-    legend(ax, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), columnspacing=0.8, handletextpad=0.4)
+    legend(ax)
     return ax
+
+
+def mean_between(edges: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the exact mean of a step function between each edge and the next."""
+    area = np.concatenate([[0.0], np.cumsum(np.diff(times) * values[:-1])])
+    index = np.searchsorted(times, edges, side="right") - 1
+    return np.diff(area[index] + (edges - times[index]) * values[index]) / np.diff(edges)
 
 
 def _longest(latency: np.ndarray) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox
-from PIL import Image
 
 from .style import KEPT_COLOUR, Picture
 
@@ -135,7 +135,14 @@ class Stage(Picture):
         for ax in self.axes:
             for artist in _data_of(ax):
                 artist.set_animated(True)
+            legend = ax.get_legend()
+            if legend is not None:  # one that lies over data is drawn with the data
+                legend.set_animated(False)
         self.canvas.draw()
+        for ax in self.axes:
+            legend = ax.get_legend()
+            if legend is not None:
+                legend.set_animated(legend.get_window_extent().overlaps(ax.bbox.padded(-2)))
         self.set_layout_engine("none")
         self._background = self.canvas.copy_from_bbox(self.bbox)  # type: ignore[attr-defined]
         self._draw_data()
@@ -146,7 +153,7 @@ class Stage(Picture):
             for artist in sorted(_data_of(ax), key=lambda each: each.get_zorder()):
                 artist.draw(renderer)
             legend = ax.get_legend()
-            if legend is not None and legend.get_window_extent(renderer).overlaps(ax.bbox):
+            if legend is not None and legend.get_animated():
                 legend.draw(renderer)
 
 
@@ -181,10 +188,20 @@ class StageAxes(Axes):
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """Return pixels of shape (height, width, 4) as PNG, quickly rather than small."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels[:, :, :3]).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+    """Return pixels of shape (height, width, 4) as PNG, quickly rather than small.
+
+    The fastest setting of zlib on rows as they are takes half the time of Pillow.
+    """
+    height, width, channels = pixels.shape
+    rows = np.zeros((height, 1 + channels * width), np.uint8)  # each row begins with its filter: 0, none
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _place(args: tuple[Any, ...]) -> Any:

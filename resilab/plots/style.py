@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle, StepPatch
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.result import Result
@@ -108,9 +110,34 @@ def label(ax: Axes, x: str | None = None, y: str | None = None) -> None:
 
 
 def legend(ax: Axes, **options: Any) -> None:
-    """Add a small legend without a frame."""
-    defaults = {"fontsize": _TEXT["legend.fontsize"], "frameon": False, "handlelength": 1.4, "borderaxespad": 0.2}
+    """Name what is drawn in one line above the axes, where it hides no data."""
+    defaults = {
+        "fontsize": _TEXT["legend.fontsize"],
+        "frameon": False,
+        "ncols": 6,
+        "loc": "lower right",
+        "bbox_to_anchor": (1.0, 1.01),
+        "borderpad": 0.0,
+        "borderaxespad": 0.0,
+        "handlelength": 1.4,
+        "handletextpad": 0.4,
+        "columnspacing": 0.9,
+    }
     ax.legend(**{**defaults, **options})
+
+
+def add_line(ax: Axes, x: Any, y: Any, **style: Any) -> None:
+    """Add a line as `Axes.plot` does, at a tenth of its cost and without moving the limits: say `reach`."""
+    ax.add_artist(Line2D(x, y, **style))
+
+
+def add_steps(ax: Axes, edges: np.ndarray, tops: np.ndarray, bottoms: Any = 0.0, **style: Any) -> None:
+    """Add a filled step function, or its outline with `bottoms=None`, without moving the limits."""
+    transform = style.pop("transform", None)
+    patch = StepPatch(tops, edges, baseline=bottoms, **style)
+    if transform is not None:
+        patch.set_transform(transform)
+    ax.add_artist(patch)
 
 
 def reach(ax: Axes, *, x: tuple[float, ...] = (), y: tuple[float, ...] = ()) -> None:
@@ -167,7 +194,9 @@ def mark_faults(ax: Axes, faults: Any, *, names: bool = False) -> None:
     faults = faults_of(faults) if isinstance(faults, Result) or hasattr(faults, "scenario") else faults
     for fault in faults:
         end = fault.end if math.isfinite(fault.end) else ax.get_xlim()[1]
-        ax.axvspan(fault.start, end, color=FAULT_COLOUR, linewidth=0, zorder=0.4)
+        span = Rectangle((fault.start, 0), end - fault.start, 1, color=FAULT_COLOUR, linewidth=0, zorder=0.4)
+        span.set_transform(ax.get_xaxis_transform())
+        ax.add_artist(span)
         if names:
             ax.text(
                 (fault.start + end) / 2,
