@@ -29,7 +29,7 @@ def summary(result: Result) -> dict[str, float]:
     | p50_success, p95_success, p99_success | latency in seconds of the successful ones |
     | attempts | calls that reached the service |
     | amplification | attempts / requests |
-    | utilization | worker time used / worker time there was, from 0 to the last end |
+    | utilization | worker time used / worker time there was, until arrivals and work have ended |
     | wasted_work | share of the used worker time whose caller had gone |
 
     The last two need a recorded run, and are NaN without one or without any work.
@@ -66,10 +66,10 @@ def _worker_time(result: Result) -> tuple[float, float]:
     if result.attempt_rows is None or not len(result.attempt_rows):
         return np.nan, np.nan
     rows = result.attempt_rows
-    used = rows[:, _FIELD["service_time"]]
-    ends = rows[:, _FIELD["start"]] + rows[:, _FIELD["queue_time"]] + used
+    ends = rows[:, _FIELD["work_end"]]
+    used = ends - rows[:, _FIELD["work_start"]]
     workers = {part.service.name: part.service.workers for part in result.scenario.parts}
-    there_was = sum(workers.values()) * max(ends.max(), result.columns["arrival"].max())
+    there_was = sum(workers.values()) * max(ends.max(), result.scenario.duration)
     wasted = used[rows[:, _FIELD["outcome"]] == TIMEOUT].sum()
     return _divide(float(used.sum()), float(there_was)), _divide(float(wasted), float(used.sum()))
 
@@ -95,11 +95,10 @@ def timeline(result: Result, quantity: str, source: str | None = None) -> tuple[
     rows = result.attempts_array()
     service = 0 if source is None else result.services.index(one_of("source", source, result.services))
     rows = rows[rows[:, _FIELD["service"]] == service]
-    begins = rows[:, _FIELD["start"]]
-    started = begins + rows[:, _FIELD["queue_time"]]
+    started = rows[:, _FIELD["work_start"]]
     if quantity == "queue_length":
-        return steps(begins, started)
-    return steps(started, started + rows[:, _FIELD["service_time"]])
+        return steps(rows[:, _FIELD["start"]], started)
+    return steps(started, rows[:, _FIELD["work_end"]])
 
 
 def steps(up: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

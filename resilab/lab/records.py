@@ -10,7 +10,7 @@ SUCCESS, DEGRADED, REJECTED, TIMEOUT, FAILURE = range(5)
 OPEN = -1
 """Code of a request or an attempt that had not ended at the horizon."""
 
-ATTEMPT_FIELDS = ("request_id", "attempt", "start", "end", "outcome", "cause", "queue_time", "service_time", "service")
+ATTEMPT_FIELDS = ("request_id", "attempt", "start", "end", "outcome", "cause", "work_start", "work_end", "service")
 """Columns of the rows of attempts; what a service writes lacks the last one."""
 
 

@@ -106,8 +106,8 @@ class Result:
                 "end": rows["end"],
                 "outcome": pd.Categorical.from_codes(rows["outcome"].astype(np.int8), categories=OUTCOMES),
                 "cause": self._causes(rows["cause"].astype(np.int16)),
-                "queue_time": rows["queue_time"],
-                "service_time": rows["service_time"],
+                "queue_time": rows["work_start"] - rows["start"],
+                "service_time": rows["work_end"] - rows["work_start"],
             }
         )
         if len(self.services) > 1:

@@ -244,7 +244,7 @@ class LiveService:
             self._queue.append(job)
         else:
             if self._record is not None:
-                self._record((request.id, request.sends, now, now, REJECTED, self._queue_full, 0.0, 0.0))
+                self._record((request.id, request.sends, now, now, REJECTED, self._queue_full, now, now))
             raise ServiceOverloadedError(f"{self.spec.name} is overloaded: {self.queue_length} calls in its queue")
         return job
 
@@ -269,7 +269,7 @@ class LiveService:
         now = self.env.now
         if self._record is not None:
             request = job.request
-            submitted, started = job.submitted, job.started
+            submitted = job.submitted
             if job.left < 0 and request.has_abandoned:
                 job.left = caller_has_gone(job.process)
             if job.left >= 0:
@@ -278,7 +278,7 @@ class LiveService:
                 outcome, cause, end = SUCCESS, 0, now
             else:
                 outcome, cause, end = FAILURE, self._service_error, now
-            self._record((request.id, job.send, submitted, end, outcome, cause, started - submitted, now - started))
+            self._record((request.id, job.send, submitted, end, outcome, cause, job.started, now))
         self.busy -= 1
         if self.queue_length:
             self._start_queued(now)
@@ -317,8 +317,7 @@ class LiveService:
         job._ok = True
         job.callbacks = []
         if self._record is not None:
-            submitted = job.submitted
-            self._record((job.request.id, job.send, submitted, now, outcome, cause, began - submitted, now - began))
+            self._record((job.request.id, job.send, job.submitted, now, outcome, cause, began, now))
 
     def _meet(self, now: float) -> None:
         """Take over the condition that holds at *now*."""
