@@ -7,6 +7,8 @@ from .communication.connection_pool import ConnectionPool
 from .communication.consumers import IdempotentConsumer, subscribe
 from .communication.message import Delivery, Message
 from .communication.orders import Order, OrderEventPublisher, OrderEventsConsumer
+from .communication.service_client import ServiceClient
+from .communication.status import Response
 from .consistency.crash import Actor, Crash, crash, every_crash
 from .consistency.database import Database
 from .consistency.orders import (
@@ -45,6 +47,7 @@ from .errors import (
     TimeoutExceededError,
     UnfinishedRunError,
     UnknownTopicError,
+    UnwantedResultError,
 )
 from .events import EventLog
 from .experiments import compare, intervals, pareto, replicate, sweep
@@ -63,6 +66,7 @@ from .lab.trace import BadRow, Trace
 from .lab.trace_file import read_trace
 from .lab.trace_text import TraceError
 from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
+from .resilience.backoff import Backoff
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
 from .resilience.fallback import Fallback
@@ -70,6 +74,7 @@ from .resilience.policy import ResiliencePolicy, compose
 from .resilience.resilient_service import ResilientService
 from .resilience.retry import Retry
 from .resilience.timeout import Timeout
+from .resilience.windows import CountWindow, TimeWindow
 
 _LAZY = {"Explorer": "widgets", "Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
 
