@@ -178,7 +178,9 @@ class Workers:
                     if restart == RESTARTS:
                         raise
                 finally:
-                    stream.close()
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # joblib's, about runs that an interrupt cancels
+                        stream.close()
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Callable[[], Any]]:

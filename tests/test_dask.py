@@ -1,0 +1,73 @@
+"""Experiments on a Dask cluster: a real one, of two worker processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+import resilab as rl
+
+distributed = pytest.importorskip("distributed")
+joblib = pytest.importorskip("joblib")
+
+SCENARIO = rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20), duration=20.0)
+RATES = [5.0, 10.0, 15.0, 20.0]
+
+
+def build(rate: float) -> rl.Scenario:
+    return SCENARIO.replace(workload=rl.Poisson(rate))
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A client of a cluster with two worker processes."""
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def test_a_sweep_gives_the_numbers_of_one_process(client):
+    arguments = {"rate": RATES, "replications": 4, "metrics": ["p99", "success_rate"]}
+    alone = rl.sweep(build, n_jobs=1, **arguments)
+    assert rl.sweep(build, client=client, **arguments).equals(alone)
+    with joblib.parallel_config("dask", client=client):
+        assert rl.sweep(build, **arguments).equals(alone)
+
+
+def test_replicate_and_compare_run_on_it_too(client):
+    assert rl.replicate(SCENARIO, 6, client=client).equals(rl.replicate(SCENARIO, 6, n_jobs=1))
+    variants = {"slow": build(10.0), "fast": build(12.0)}
+    assert rl.compare(variants, replications=3, client=client).equals(rl.compare(variants, replications=3, n_jobs=1))
+
+
+def test_both_workers_do_the_runs(client):
+    ids = rl.replicate("model", 40, run=lambda model, seed: time.sleep(0.02), metrics=process, client=client)
+    assert os.getpid() not in ids.process.tolist()
+    assert ids.process.nunique() == 2
+
+
+def test_a_sweep_completes_when_a_worker_is_killed_in_the_middle(client):
+    arguments = {"rate": RATES, "replications": 12, "metrics": "p99"}
+    rows, victims = [], list(client.run(os.getpid).values())
+
+    def watch(row):
+        rows.append((row["rate"], row["seed"]))
+        if len(rows) == 10:
+            os.kill(victims[0], signal.SIGKILL)
+
+    frame = rl.sweep(build, client=client, watch=watch, **arguments)
+    assert frame.equals(rl.sweep(build, n_jobs=1, **arguments))
+    assert sorted(rows) == [(rate, float(seed)) for rate in RATES for seed in range(12)]
+    client.wait_for_workers(2, timeout=60)
+    assert victims[0] not in client.run(os.getpid).values()
+
+
+def process(result) -> int:
+    """Return the process that measures a run."""
+    return os.getpid()

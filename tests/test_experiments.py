@@ -1,0 +1,322 @@
+"""Experiments: replicate, compare, sweep, pareto, and the statistics under them."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import resilab as rl
+from resilab.experiments.comparison import verdict
+from resilab.experiments.front import pareto
+from resilab.experiments.statistics import Interval, mean_interval, replications_needed, t_quantile
+
+SERVICE = rl.Service(workers=2, latency=rl.Exponential(0.1), queue_limit=20, failure_rate=0.1)
+PLAIN = rl.Scenario(rl.Poisson(rate=15), SERVICE, duration=30.0)
+RETRIES = PLAIN.replace(policy=rl.Retry(max_retries=2, initial_delay=0.05, jitter="full"))
+
+
+def build(max_retries: int, rate: float = 15.0) -> rl.Scenario:
+    policy = rl.Retry(max_retries=max_retries, initial_delay=0.05, jitter="full")
+    return PLAIN.replace(workload=rl.Poisson(rate), policy=policy)
+
+
+class TestStatistics:
+    @pytest.mark.parametrize(
+        ("probability", "freedom", "quantile"),
+        [
+            (0.6, 1, 0.324919696),
+            (0.975, 1, 12.706204736),
+            (0.975, 2, 4.302652730),
+            (0.8, 3, 0.978472312),
+            (0.995, 5, 4.032142984),
+            (0.975, 19, 2.093024054),
+            (0.995, 20, 2.845339710),
+            (0.999, 100, 3.173739494),
+            (0.975, 1999, 1.961151420),
+            (0.975, 2001, 1.961150233),
+            (0.995, 50_000, 2.575927638),
+        ],
+    )
+    def test_t_quantiles_are_those_of_the_tables(self, probability, freedom, quantile):
+        assert t_quantile(probability, freedom) == pytest.approx(quantile, rel=1e-9)
+        assert t_quantile(1 - probability, freedom) == pytest.approx(-quantile, rel=1e-8)
+
+    def test_an_interval_is_mean_plus_minus_t_standard_errors(self):
+        found = mean_interval(np.array([2.0, 4.0, 4.0, 6.0, math.nan]))
+        assert (found.mean, found.count) == (4.0, 4)
+        assert found.deviation == pytest.approx(math.sqrt(8 / 3))
+        assert found.high - found.mean == pytest.approx(3.182446 * math.sqrt(8 / 3) / 2, rel=1e-6)
+
+    def test_intervals_hold_the_true_mean_as_often_as_they_say(self):
+        values = np.random.default_rng(5).normal(3.0, 2.0, (4000, 6))
+        found = [mean_interval(row) for row in values]
+        coverage = np.mean([each.low <= 3.0 <= each.high for each in found])
+        assert abs(coverage - 0.95) <= 4.5 * math.sqrt(0.95 * 0.05 / 4000)
+
+    def test_one_value_has_no_interval_and_none_has_no_mean(self):
+        assert math.isnan(mean_interval(np.array([1.0])).low)
+        assert math.isnan(mean_interval(np.array([])).mean)
+
+    def test_the_suggested_number_of_pairs_tells_in_four_of_five_experiments(self):
+        needed = replications_needed(0.5, 1.0)
+        values = np.random.default_rng(6).normal(0.5, 1.0, (4000, needed))
+        power = np.mean([mean_interval(row).low > 0 for row in values])
+        assert 0.78 <= power <= 0.84
+
+    def test_no_number_of_pairs_tells_a_difference_of_nothing(self):
+        assert replications_needed(0.0, 1.0) == math.inf
+
+
+class TestReplicate:
+    def test_a_row_is_the_run_with_its_seed(self):
+        frame = rl.replicate(PLAIN, replications=3, seed=7, n_jobs=1)
+        assert frame.seed.tolist() == [7, 8, 9]
+        again = rl.simulate(PLAIN, 8).summary()
+        assert frame.set_index("seed").loc[8].drop("requests").equals(again.drop("requests").rename(8))
+
+    def test_workers_give_the_numbers_of_one_process(self):
+        arguments = {"replications": 6, "progress": False}
+        assert rl.replicate(RETRIES, n_jobs=2, **arguments).equals(rl.replicate(RETRIES, n_jobs=1, **arguments))
+
+    def test_metrics_are_names_functions_or_dicts_of_functions(self):
+        def longest(result):
+            return result.latency.max()
+
+        frame = rl.replicate(PLAIN, 2, metrics=["p99", longest, lambda result: {"a": 1, "b": np.float32(2)}])
+        assert frame.columns.tolist() == ["seed", "p99", "longest", "a", "b"]
+        frame = rl.replicate(PLAIN, 2, metrics={"worst": longest})
+        assert frame.worst[1] == rl.simulate(PLAIN, 1).latency.max()
+        assert rl.replicate(PLAIN, 1, metrics="p99").columns.tolist() == ["seed", "p99"]
+
+    def test_numbers_that_need_records_have_them(self):
+        frame = rl.replicate(PLAIN, 1, metrics=["utilization", "wasted_work"])
+        assert frame.notna().all(axis=None)
+
+    def test_a_model_of_ones_own_is_replicated_with_run(self):
+        frame = rl.replicate(
+            {"gain": 2.0}, 3, run=lambda model, seed: model["gain"] * seed, metrics=lambda value: value
+        )
+        assert frame["float"].tolist() == [0.0, 2.0, 4.0]
+
+    def test_an_error_names_the_seed(self):
+        def fails(result):
+            raise KeyError("no such column")
+
+        with pytest.raises(KeyError) as caught:
+            rl.replicate(PLAIN, 2, seed=3, metrics=fails)
+        assert "seed 3" in caught.value.__notes__[0]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"replications": 0}, "replications must be >= 1, got 0"),
+            ({"seed": -1}, "seed must be >= 0, got -1"),
+            ({"metrics": "p98"}, "metrics must be among .*, got 'p98'"),
+            ({"metrics": []}, "metrics must not be empty"),
+            ({"metrics": lambda result: "many"}, "metric 'value' must be a number, got 'many'"),
+            ({"n_jobs": 0}, "n_jobs must be"),
+        ],
+    )
+    def test_bad_input_is_refused(self, arguments, message):
+        with pytest.raises((ValueError, TypeError), match=message):
+            rl.replicate(PLAIN, **{"replications": 1} | arguments)
+
+    def test_intervals_of_a_frame(self):
+        frame = rl.replicate(PLAIN, replications=10, metrics=["success_rate", "p99"])
+        table = rl.intervals(frame)
+        assert table.index.tolist() == ["success_rate", "p99"]
+        assert table.columns.tolist() == ["mean", "low", "high", "replications"]
+        assert table.loc["success_rate", "low"] < 0.9 < table.loc["success_rate", "high"]
+        assert rl.intervals(frame, 0.5).loc["p99", "high"] < table.loc["p99", "high"]
+
+
+class TestCompare:
+    def test_a_scenario_against_itself_is_exactly_0(self):
+        frame = rl.compare({"a": RETRIES, "again": RETRIES}, replications=3)
+        frame = frame[frame.replications > 0]
+        assert (frame[["difference", "low", "high"]] == 0).all(axis=None)
+        assert set(frame.verdict) == {"equal"}
+
+    def test_differences_are_paired_by_seed(self):
+        frame = rl.compare({"plain": PLAIN, "retries": RETRIES}, replications=5, seed=3, metrics="p99").iloc[0]
+        plain, retries = (rl.replicate(each, 5, 3, "p99").p99 for each in (PLAIN, RETRIES))
+        assert frame.difference == pytest.approx((retries - plain).mean())
+        half = t_quantile(0.975, 4) * (retries - plain).std() / math.sqrt(5)
+        assert frame.high - frame.difference == pytest.approx(half)
+        assert (frame.baseline, frame["mean"]) == (plain.mean(), retries.mean())
+
+    def test_verdicts_say_the_direction_and_not_what_is_better(self):
+        frame = rl.compare({"retries": RETRIES, "plain": PLAIN}, baseline="plain", replications=5)
+        words = frame.set_index("metric").verdict
+        assert words["success_rate"] == "higher"
+        assert words["failure_rate"] == "lower"
+        assert words["requests"] == "equal"
+        assert set(frame.variant) == {"retries"}
+
+    def test_it_says_how_many_more_replications_it_would_take(self):
+        near = PLAIN.replace(service=SERVICE.replace(latency=rl.Exponential(0.1001)))
+        words = rl.compare({"a": PLAIN, "b": near}, replications=2, metrics="failure_rate").verdict[0]
+        assert words == "equal" or words.startswith("cannot tell yet")
+        found = Interval(mean=0.1, low=-0.2, high=0.4, count=10, deviation=0.42)
+        more = replications_needed(0.1, 0.42) - 10
+        assert verdict(found) == f"cannot tell yet: about {math.ceil(more / 10) * 10} more replications"
+
+    @pytest.mark.parametrize(
+        ("interval", "words"),
+        [
+            (Interval(1.0, 0.5, 1.5, 5, 0.4), "higher"),
+            (Interval(-1.0, -1.5, -0.5, 5, 0.4), "lower"),
+            (Interval(0.0, 0.0, 0.0, 5, 0.0), "equal"),
+            (Interval(0.0, -1.0, 1.0, 5, 1.0), "cannot tell yet: over a million more replications"),
+            (Interval(math.nan, math.nan, math.nan, 0, math.nan), "no data"),
+            (Interval(1.0, math.nan, math.nan, 1, math.nan), "cannot tell yet: one pair has no interval"),
+        ],
+    )
+    def test_verdict_of_an_interval(self, interval, words):
+        assert verdict(interval) == words
+
+    def test_common_random_numbers_pay(self):
+        """Two near variants: the paired difference varies far less than that of independent runs."""
+        near = RETRIES.replace(policy=rl.Retry(max_retries=2, initial_delay=0.06, jitter="full"))
+        runs = [rl.replicate(each, 30, seed, "mean_latency").mean_latency for each, seed in ((RETRIES, 0), (near, 0))]
+        other = rl.replicate(near, 30, 1000, "mean_latency").mean_latency
+        assert (runs[1] - runs[0]).var() < 0.2 * (other - runs[0]).var()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"variants": {"a": PLAIN}}, "variants must be at least 2"),
+            ({"baseline": "c"}, "baseline must be one of 'a', 'b', got 'c'"),
+            ({"replications": 1}, "replications must be >= 2, got 1"),
+            ({"confidence": 1.5}, "confidence must be from 0 to 1"),
+        ],
+    )
+    def test_bad_input_is_refused(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            rl.compare(**{"variants": {"a": PLAIN, "b": RETRIES}} | arguments)
+
+
+class TestSweep:
+    def test_a_row_a_combination_with_intervals(self):
+        frame = rl.sweep(build, max_retries=[0, 2], rate=[5.0, 15.0], replications=3, metrics=["p99", "success_rate"])
+        assert frame[["max_retries", "rate"]].to_numpy().tolist() == [[0, 5], [0, 15], [2, 5], [2, 15]]
+        numbers = ["p99", "p99_low", "p99_high", "success_rate", "success_rate_low", "success_rate_high"]
+        assert frame.columns.tolist() == ["max_retries", "rate", *numbers, "replications", "error"]
+        runs = rl.replicate(build(2, 15.0), 3, metrics="p99")
+        assert frame[["p99", "p99_low", "p99_high"]].iloc[3].tolist() == rl.intervals(runs).iloc[0, :3].tolist()
+        assert (frame.p99_low < frame.p99_high).all()
+
+    def test_settings_are_a_list_and_may_be_combined_with_a_grid(self):
+        settings = [{"max_retries": 1}, {"max_retries": 2, "rate": 5.0}]
+        frame = rl.sweep(build, settings=settings, replications=1, metrics="p99")
+        assert frame.max_retries.tolist() == [1, 2]
+        assert math.isnan(frame.rate[0])
+        frame = rl.sweep(build, settings=[{"max_retries": 1}], rate=[5.0, 6.0], replications=1, metrics="p99")
+        assert frame[["max_retries", "rate"]].to_numpy().tolist() == [[1, 5], [1, 6]]
+
+    def test_impossible_settings_are_reported_and_the_rest_is_kept(self):
+        with pytest.warns(UserWarning, match="1 of 3 settings have errors"):
+            frame = rl.sweep(build, max_retries=[0, -1, 1], replications=2, metrics="p99")
+        assert frame.error.tolist() == ["", "ValueError: max_retries must be >= 0, got -1", ""]
+        assert frame.p99.isna().tolist() == [False, True, False]
+        assert frame.replications.tolist() == [2, 0, 2]
+
+    def test_runs_that_fail_are_reported_and_the_rest_is_kept(self):
+        def hangs(duration):
+            return PLAIN.replace(service=SERVICE.replace(faults=(rl.Outage(5, duration, "hang"),)))
+
+        with pytest.warns(UserWarning, match="1 of 2 settings"):
+            frame = rl.sweep(hangs, duration=[1.0, math.inf], replications=2, metrics="p99", n_jobs=2)
+        assert frame.error[0] == ""
+        assert frame.error[1].startswith("UnfinishedRunError")
+
+    def test_if_nothing_works_the_first_error_is_raised_with_its_setting(self):
+        with pytest.raises(ValueError, match="max_retries must be >= 0") as caught:
+            rl.sweep(build, max_retries=[-1, -2])
+        assert "{'max_retries': -1}" in caught.value.__notes__[0]
+        with pytest.raises(ValueError, match="got 'p98'"):
+            rl.sweep(build, max_retries=[1], metrics="p98")
+
+    def test_policies_can_be_swept(self):
+        policies = [rl.Timeout(0.2), rl.ResiliencePolicy(rl.Retry(1, 0.1), rl.Timeout(0.2))]
+        frame = rl.sweep(lambda policy: PLAIN.replace(policy=policy), policy=policies, replications=1, metrics="p99")
+        assert frame.policy.tolist() == policies
+
+    def test_every_run_is_told_when_it_has_ended(self):
+        rows = []
+        rl.sweep(build, max_retries=[0, 1], replications=2, metrics="p99", watch=rows.append)
+        assert [(row["max_retries"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        assert set(rows[0]) == {"max_retries", "seed", "p99"}
+
+    def test_thousands_of_points(self):
+        steady = rl.Scenario(rl.Steady(1), rl.Service(1, 0.1), duration=2.0)
+        frame = rl.sweep(lambda x, y: steady, x=range(40), y=range(50), replications=1, metrics="requests", n_jobs=1)
+        assert len(frame) == 2000
+        assert (frame.requests == 2).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, "sweep needs settings or a grid"),
+            ({"max_retries": 3}, "max_retries must be a list of values, got 3"),
+            ({"max_retries": "full"}, "max_retries must be a list of values, got 'full'"),
+            ({"max_retries": []}, "max_retries must be a list of values, got an empty one"),
+            ({"settings": []}, "settings must not be empty"),
+        ],
+    )
+    def test_bad_input_is_refused(self, arguments, message):
+        with pytest.raises((ValueError, TypeError), match=message):
+            rl.sweep(build, **arguments)
+
+    def test_a_setting_must_not_be_named_like_a_metric(self):
+        with pytest.raises(ValueError, match="p99"):
+            rl.sweep(lambda p99: PLAIN, p99=[1], replications=1)
+
+
+class TestPareto:
+    def test_only_rows_that_nothing_dominates_stay(self):
+        frame = pd.DataFrame({"good": [1, 2, 3, 3, 2], "bad": [1, 1, 3, 4, 2]}, index=list("abcde"))
+        assert pareto(frame, maximize="good", minimize=["bad"]).index.tolist() == ["c", "b"]
+
+    def test_equal_rows_stay_and_nan_never_does(self):
+        frame = pd.DataFrame({"good": [2.0, 2.0, math.nan, 1.0], "bad": [1.0, 1.0, 0.0, math.nan]})
+        assert sorted(pareto(frame, maximize="good", minimize="bad").index) == [0, 1]
+
+    def test_no_usable_row_gives_an_empty_frame(self):
+        assert pareto(pd.DataFrame({"good": [math.nan]}), maximize="good").empty
+
+    @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=25))
+    def test_the_front_is_that_of_the_definition(self, rows):
+        frame = pd.DataFrame(rows, columns=["x", "y", "z"])
+
+        def dominates(a, b):
+            better = (a[0] - b[0], b[1] - a[1], b[2] - a[2])
+            return min(better) >= 0 and max(better) > 0
+
+        expected = [i for i, row in enumerate(rows) if not any(dominates(other, row) for other in rows)]
+        assert sorted(pareto(frame, maximize="x", minimize=["y", "z"]).index) == expected
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, "pareto needs a column"),
+            ({"maximize": "z"}, "maximize must name columns of the frame, got 'z'"),
+            ({"maximize": "x", "minimize": "x"}, "must not be in maximize and in minimize, got 'x'"),
+        ],
+    )
+    def test_bad_input_is_refused(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            pareto(pd.DataFrame({"x": [1]}), **arguments)
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    code = "import sys, resilab; print([m for m in ('pandas', 'joblib', 'scipy', 'tqdm', 'dask') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

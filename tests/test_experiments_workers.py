@@ -1,0 +1,224 @@
+"""Experiments on several processes: caches, interrupts, workers that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+import resilab as rl
+from resilab.experiments.cache import RunCache, fingerprint
+from resilab.experiments.runs import InterruptedExperimentWarning
+
+SCENARIO = rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20), duration=20.0)
+
+
+def build(rate: float) -> rl.Scenario:
+    return SCENARIO.replace(workload=rl.Poisson(rate))
+
+
+def interrupt_after(count: int):
+    """Return a `watch` that does what Ctrl-C does, after so many runs."""
+    seen = []
+
+    def watch(row):
+        seen.append(row)
+        if len(seen) == count:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_an_interrupted_sweep_returns_what_is_finished(self, n_jobs):
+        rates = [float(rate) for rate in range(5, 25)]
+        arguments = {"rate": rates, "replications": 2, "metrics": "p99", "progress": False}
+        with pytest.warns(InterruptedExperimentWarning, match="interrupted after 13 of 40 runs"):
+            frame = rl.sweep(build, n_jobs=n_jobs, watch=interrupt_after(13), **arguments)
+        assert frame.replications.sum() == 13
+        full = rl.sweep(build, n_jobs=1, **arguments).set_index("rate")
+        whole = frame[frame.replications == 2].set_index("rate")
+        assert len(whole)
+        assert whole.p99.equals(full.p99[whole.index])
+
+    def test_work_goes_on_after_an_interrupt(self):
+        with pytest.warns(InterruptedExperimentWarning):
+            rl.sweep(build, rate=[5.0, 6.0], metrics="p99", n_jobs=2, watch=interrupt_after(1))
+        assert len(rl.replicate(SCENARIO, 4, metrics="p99", n_jobs=2)) == 4
+
+    def test_ctrl_c_in_a_script_keeps_the_finished_runs(self, tmp_path):
+        """A real SIGINT to a process and its workers."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            textwrap.dedent(
+                """
+                import resilab as rl
+                SCENARIO = rl.Scenario(rl.Poisson(50), rl.Service(10, 0.1), duration=20.0)
+                def watch(row):
+                    print("run", flush=True)
+                def build(rate):
+                    return SCENARIO.replace(workload=rl.Poisson(rate))
+                if __name__ == "__main__":
+                    frame = rl.sweep(build, rate=range(10, 2000), replications=1, metrics="p99", n_jobs=2,
+                                     progress=False, watch=watch)
+                    print("kept", int(frame.replications.sum()), flush=True)
+                """
+            )
+        )
+        process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for _ in range(20):
+            assert process.stdout.readline() == "run\n"
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+        lines = out.split("\n")
+        kept = int(lines[-2].removeprefix("kept "))
+        assert kept == 20 + lines.count("run")
+        assert kept < 1990
+        assert f"interrupted after {kept} of 1990 runs" in error
+
+
+class TestWorkersThatDie:
+    def test_a_killed_worker_loses_nothing(self, tmp_path):
+        once = tmp_path / "killed"
+        rows = []
+
+        def deadly(result):
+            if result.seed == 7 and not once.exists():
+                once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result.latency.mean()
+
+        frame = rl.sweep(
+            build, rate=[15.0], replications=20, metrics=deadly, n_jobs=2, progress=False, watch=rows.append
+        )
+        assert once.exists()
+        assert frame.replications[0] == 20
+        assert sorted(row["seed"] for row in rows) == list(range(20))
+        alone = rl.replicate(SCENARIO, 20, metrics=lambda result: result.latency.mean(), n_jobs=1)
+        assert frame.deadly[0] == alone["value"].mean()
+
+
+class TestCache:
+    def test_runs_are_read_and_not_run_again(self, tmp_path):
+        first = rl.replicate(SCENARIO, 3, cache=tmp_path)
+        files = sorted(tmp_path.rglob("*.json"))
+        assert len(files) == 3
+        changed = json.loads(files[0].read_text()) | {"p99": 42.0}
+        files[0].write_text(json.dumps(changed))
+        assert 42.0 in rl.replicate(SCENARIO, 3, cache=tmp_path).p99.tolist()
+        files[0].write_text("{half")
+        assert rl.replicate(SCENARIO, 3, cache=tmp_path).equals(first)
+
+    def test_more_replications_add_to_it(self, tmp_path):
+        rl.replicate(SCENARIO, 3, metrics="p99", cache=tmp_path)
+        frame = rl.replicate(SCENARIO, 5, metrics="p99", cache=tmp_path)
+        assert len(list(tmp_path.rglob("*.json"))) == 5
+        assert frame.equals(rl.replicate(SCENARIO, 5, metrics="p99"))
+
+    def test_an_interrupted_sweep_goes_on_where_it_was(self, tmp_path):
+        arguments = {"rate": [5.0, 10.0, 15.0], "replications": 4, "metrics": "p99", "cache": tmp_path}
+        with pytest.warns(InterruptedExperimentWarning):
+            rl.sweep(build, watch=interrupt_after(7), **arguments)
+        assert len(list(tmp_path.rglob("*.json"))) == 7
+        assert rl.sweep(build, **arguments).equals(rl.sweep(build, **arguments | {"cache": None}))
+
+    def test_another_seed_scenario_metric_or_horizon_is_another_run(self, tmp_path):
+        rl.replicate(SCENARIO, 1, 0, "p99", cache=tmp_path)
+        rl.replicate(SCENARIO, 1, 1, "p99", cache=tmp_path)
+        rl.replicate(build(16.0), 1, 0, "p99", cache=tmp_path)
+        rl.replicate(SCENARIO, 1, 0, "p95", cache=tmp_path)
+        rl.replicate(SCENARIO, 1, 0, "p99", cache=tmp_path, horizon=10.0)
+        assert len(list(tmp_path.rglob("*.json"))) == 5
+
+    def test_errors_are_not_kept(self, tmp_path):
+        with pytest.raises(ValueError, match="p98"):
+            rl.replicate(SCENARIO, 1, metrics="p98", cache=tmp_path)
+        assert not list(tmp_path.rglob("*.json"))
+
+    def test_nothing_is_half_written(self, tmp_path):
+        cache = RunCache(tmp_path)
+        path = cache.path("key")
+        cache.write(path, {"x": float("nan"), "y": 0.1 + 0.2})
+        assert [each.suffix for each in tmp_path.rglob("*") if each.is_file()] == [".json"]
+        assert cache.read(path)["y"] == 0.1 + 0.2
+        assert cache.read(cache.path("another")) is None
+
+
+class TestFingerprint:
+    def test_equal_values_have_one_fingerprint_in_every_process(self):
+        code = (
+            "import resilab as rl; from resilab.experiments.cache import fingerprint;"
+            "print(fingerprint(rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20),"
+            " duration=20.0)))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == fingerprint(SCENARIO)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (1, 1.0),
+            (1, True),
+            ("1", 1),
+            ((1, 2), (12,)),
+            (((1,), 2), (1, (2,))),
+            (rl.Timeout(1.0), rl.Timeout(2.0)),
+            (rl.Outage(1.0, 2.0), rl.Slowdown(1.0, 2.0)),
+            (rl.CircuitState.OPEN, "open"),
+            (np.array([1.0, 2.0]), np.array([[1.0, 2.0]])),
+            (lambda x: x + 1, lambda x: x + 2),
+            (partial(max, 1), partial(max, 2)),
+            (rl.Replay([1.0, 2.0, 3.0]), rl.Replay([1.0, 2.5, 3.0])),
+            ({"a": 1}, {"a": 2}),
+            (frozenset({1}), frozenset({2})),
+            (rl.Timeout, rl.Retry),
+        ],
+    )
+    def test_different_values_have_different_fingerprints(self, one, other):
+        assert fingerprint(one) != fingerprint(other)
+
+    def test_a_function_counts_by_what_it_closes_over(self):
+        def adds(number):
+            return lambda value: value + number
+
+        assert fingerprint(adds(1)) == fingerprint(adds(1))
+        assert fingerprint(adds(1)) != fingerprint(adds(2))
+
+
+class TestAutomaticWorkers:
+    def test_little_work_starts_none(self, monkeypatch):
+        monkeypatch.setattr("resilab.experiments.runs.Workers._on_workers", None)
+        assert len(rl.replicate(SCENARIO, 3, metrics="p99")) == 3
+
+    def test_much_work_starts_some_after_a_trial(self):
+        ids = rl.replicate("model", 30, run=lambda model, seed: _work(0.1), metrics=lambda result: os.getpid())
+        assert ids["value"][0] == os.getpid()
+        assert ids["value"].iloc[-1] != os.getpid()
+        assert len(set(ids["value"])) > 1
+
+    def test_a_joblib_config_is_followed(self):
+        joblib = pytest.importorskip("joblib")
+        with joblib.parallel_config("threading", n_jobs=2):
+            frame = rl.replicate(SCENARIO, 4, metrics="p99", progress=False)
+        assert frame.equals(rl.replicate(SCENARIO, 4, metrics="p99"))
+
+
+def _work(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
