@@ -22,6 +22,9 @@ class Health(StrEnum):
     """It does not work."""
 
 
+_WORDS = tuple(word.value for word in Health)
+
+
 @dataclass(frozen=True)
 class HealthStatus(Spec):
     """The answer of one health check.
@@ -43,7 +46,7 @@ class HealthStatus(Spec):
     duration: float | None = None
 
     def __post_init__(self) -> None:
-        one_of("status", self.status, tuple(Health))
+        one_of("status", self.status, _WORDS)
         object.__setattr__(self, "status", Health(self.status))
         instance("details", self.details, Mapping)
         if self.duration is not None:
@@ -67,7 +70,7 @@ class SystemHealth(Spec):
     duration: float | None = None
 
     def __post_init__(self) -> None:
-        one_of("status", self.status, tuple(Health))
+        one_of("status", self.status, _WORDS)
         object.__setattr__(self, "status", Health(self.status))
         object.__setattr__(self, "checks", MappingProxyType(dict(self.checks)))
 
@@ -95,7 +98,7 @@ def overall(checks: Iterable[tuple[Health | str, bool]]) -> Health:
     """
     worst = Health.HEALTHY
     for status, is_critical in checks:
-        one_of("status", status, tuple(Health))
+        one_of("status", status, _WORDS)
         if status == Health.UNHEALTHY and is_critical:
             return Health.UNHEALTHY
         if status != Health.HEALTHY:

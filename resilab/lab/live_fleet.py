@@ -161,13 +161,13 @@ class LiveFleet:
         return self._probe_latency[number](probe)
 
     def record(
-        self, number: int, call: Call, end: float, outcome: int, cause: str, queue_time: float, service_time: float
+        self, number: int, call: Call, end: float, outcome: int, cause: str, work_start: float, work_end: float
     ) -> None:
         """Write the row of a call that has ended at a replica."""
         if self._attempts is not None and call.request is not None:
             id = call.request.id
             code = self._causes.code(cause)
-            self._attempts.append((id, call.send, call.submitted, end, outcome, code, queue_time, service_time))
+            self._attempts.append((id, call.send, call.submitted, end, outcome, code, work_start, work_end))
             self.routes.append((id, call.send, number))
 
 

@@ -193,9 +193,8 @@ class Replica:
         now = end = self.env.now
         if call.request.has_abandoned and (left := caller_has_gone(call.process)) >= 0:
             outcome, cause, end = TIMEOUT, "timeout", max(left, call.submitted)
-        started = now if math.isnan(call.started) else call.started
-        queue_time, service_time = started - call.submitted, now - started
-        self.fleet.record(self.number, call, end, outcome, cause, queue_time, service_time)
+        work_start = now if math.isnan(call.started) else call.started
+        self.fleet.record(self.number, call, end, outcome, cause, work_start, now)
 
     # Faults
 
