@@ -170,7 +170,7 @@ class Saga(Spec):
         from .orchestrator import LiveSaga
         from .saga_log import SagaLog
 
-        return LiveSaga(self, env, saga_log or SagaLog().bind(env), seed, log)
+        return LiveSaga(self, env, SagaLog().bind(env) if saga_log is None else saga_log, seed, log)
 
 
 class SagaContext:
