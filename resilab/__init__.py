@@ -58,6 +58,8 @@ from .health.registry import HealthCheck, HealthCheckRegistry
 from .health.status import Health, HealthStatus, SystemHealth
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
+from .lab.messaging import Consumers, MessagingScenario
+from .lab.messaging_result import MessagingResult
 from .lab.result import Result
 from .lab.run import simulate
 from .lab.scenario import Operation, Scenario

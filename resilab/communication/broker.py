@@ -18,7 +18,7 @@ from ..events import EventLog
 from ..randomness import KeyedDraws
 from ..validation import Spec, instance, non_negative, one_of, positive, whole
 from .consumers import subscriptions_of
-from .message import Copy, Message, deliveries_frame, messages_frame
+from .message import Copy, Message, Rows, deliveries_frame, delivery_rows, message_rows, messages_frame
 from .subscription import Handler, Subscription
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ class LiveMessageBroker:
         dead_lettered, lost, unrouted), deliveries, handled (how many times a handler
         did all its work: more than 1 is a duplicate, 0 of a settled one is a loss).
         """
-        copies = [(group, copy) for (_, group), sub in self.subscriptions.items() for copy in sub.copies]
-        return messages_frame(copies, self._unrouted)
+        return messages_frame(self.message_rows())
 
     @property
     def deliveries(self) -> pd.DataFrame:
@@ -175,7 +174,15 @@ class LiveMessageBroker:
         it waited), start, end (of the handler), outcome (what the broker saw: open,
         acknowledged, refused, expired, lost), cause, is_duplicate.
         """
-        return deliveries_frame(list(self.subscriptions.values()))
+        return deliveries_frame(self.delivery_rows())
+
+    def message_rows(self) -> Rows:
+        """Return what `messages` shows, as tuples."""
+        return message_rows(list(self.subscriptions.values()), self._unrouted)
+
+    def delivery_rows(self) -> Rows:
+        """Return what `deliveries` shows, as tuples."""
+        return delivery_rows(list(self.subscriptions.values()))
 
     def publish(self, topic: str, payload: Any = None, *, key: Hashable = None, event_id: Hashable = None) -> Steps:
         """Store a message: `message = yield from broker.publish("order.created", {...})`.

@@ -156,58 +156,72 @@ class Delivery:
         return tell(self)
 
 
-def messages_frame(copies: list[tuple[str, Copy]], unrouted: list[Message]) -> pd.DataFrame:
-    """Return one row a message and group; see `LiveMessageBroker.messages`."""
-    import pandas as pd
+MESSAGE_COLUMNS: tuple[str, ...] = (
+    "message_id",
+    "event_id",
+    "topic",
+    "group",
+    "key",
+    "published",
+    "handled_at",
+    "settled",
+    "delay",
+)
+MESSAGE_COLUMNS += ("status", "deliveries", "handled")
+DELIVERY_COLUMNS: tuple[str, ...] = (
+    "message_id",
+    "topic",
+    "group",
+    "consumer",
+    "delivery",
+    "ready",
+    "start",
+    "end",
+    "outcome",
+    "cause",
+)
+DELIVERY_COLUMNS += ("is_duplicate",)
 
-    rows = [
-        (
-            copy.message.id,
-            copy.message.event_id,
-            copy.message.topic,
-            group,
-            copy.message.key,
-            copy.message.published,
-            copy.first_handled,
-            copy.settled,
-            copy.first_handled - copy.message.published,
-            copy.status,
-            copy.deliveries,
-            copy.handled,
-        )
-        for group, copy in copies
-    ]
+Rows = list[tuple[Any, ...]]
+
+
+def message_rows(subscriptions: list[Subscription], unrouted: list[Message]) -> Rows:
+    """Return MESSAGE_COLUMNS of each message and group, in order of publication."""
     nan = math.nan
-    rows += [(m.id, m.event_id, m.topic, "", m.key, m.published, nan, nan, nan, UNROUTED, 0, 0) for m in unrouted]
-    columns = ["message_id", "event_id", "topic", "group", "key", "published", "handled_at", "settled", "delay"]
-    columns += ["status", "deliveries", "handled"]
-    frame = pd.DataFrame(sorted(rows, key=lambda row: row[0]), columns=columns)
-    floats = dict.fromkeys(("published", "handled_at", "settled", "delay"), "float64")
-    return frame.astype(floats | dict.fromkeys(("message_id", "deliveries", "handled"), "int64"))
+    rows: Rows = [(m.id, m.event_id, m.topic, "", m.key, m.published, nan, nan, nan, UNROUTED, 0, 0) for m in unrouted]
+    for subscription in subscriptions:
+        for copy in subscription.copies:
+            m = copy.message
+            whose = (m.id, m.event_id, m.topic, subscription.group, m.key)
+            times = (m.published, copy.first_handled, copy.settled, copy.first_handled - m.published)
+            rows.append((*whose, *times, copy.status, copy.deliveries, copy.handled))
+    return sorted(rows, key=lambda row: row[0])
 
 
-def deliveries_frame(subscriptions: list[Subscription]) -> pd.DataFrame:
-    """Return one row a delivery; see `LiveMessageBroker.deliveries`."""
+def delivery_rows(subscriptions: list[Subscription]) -> Rows:
+    """Return DELIVERY_COLUMNS of each delivery, in order of start."""
+    rows: Rows = []
+    for subscription in subscriptions:
+        for d in subscription.deliveries:
+            whose = (d.message.id, d.message.topic, subscription.group, d.consumer.name, d.number)
+            rows.append((*whose, d.ready, d.start, d.end, d.outcome, d.cause, d.is_duplicate))
+    return sorted(rows, key=lambda row: (row[6], row[0]))
+
+
+def messages_frame(rows: Rows) -> pd.DataFrame:
+    """Return message rows as a DataFrame; see `LiveMessageBroker.messages`."""
+    kinds = dict.fromkeys(("published", "handled_at", "settled", "delay"), "float64")
+    kinds |= dict.fromkeys(("message_id", "deliveries", "handled"), "int64")
+    return _frame(rows, MESSAGE_COLUMNS, kinds)
+
+
+def deliveries_frame(rows: Rows) -> pd.DataFrame:
+    """Return delivery rows as a DataFrame; see `LiveMessageBroker.deliveries`."""
+    kinds = dict.fromkeys(("ready", "start", "end"), "float64")
+    return _frame(rows, DELIVERY_COLUMNS, kinds | {"message_id": "int64", "delivery": "int64", "is_duplicate": "bool"})
+
+
+def _frame(rows: Rows, columns: tuple[str, ...], kinds: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [
-        (
-            delivery.message.id,
-            delivery.message.topic,
-            subscription.group,
-            delivery.consumer.name,
-            delivery.number,
-            delivery.ready,
-            delivery.start,
-            delivery.end,
-            delivery.outcome,
-            delivery.cause,
-            delivery.is_duplicate,
-        )
-        for subscription in subscriptions
-        for delivery in subscription.deliveries
-    ]
-    columns = ["message_id", "topic", "group", "consumer", "delivery", "ready", "start", "end", "outcome", "cause"]
-    frame = pd.DataFrame(sorted(rows, key=lambda row: (row[6], row[0])), columns=[*columns, "is_duplicate"])
-    floats = dict.fromkeys(("ready", "start", "end"), "float64")
-    return frame.astype(floats | {"message_id": "int64", "delivery": "int64", "is_duplicate": "bool"})
+    return pd.DataFrame(rows, columns=list(columns)).astype(kinds)
