@@ -8,6 +8,7 @@
     |   +-- PoolClosedError          by a connection pool that is closed
     |   +-- NoReplicaError           by a load balancer that has no ready replica
     +-- TimeoutExceededError         the caller stopped waiting (also a built-in TimeoutError)
+    +-- UnwantedResultError          the call returned a value that is no answer
     +-- ServiceError                 the dependency answered with an error
         +-- ServiceOverloadedError   because its queue was full
         +-- DeclinedError            because its business says no
@@ -158,6 +159,12 @@ class ReplicaLostError(ServiceError):
     """The container of the replica ended during the call."""
 
     cause = "connection_lost"
+
+
+class UnwantedResultError(ResilienceError):
+    """The call returned a value that a fallback does not take for an answer."""
+
+    cause = "unwanted_result"
 
 
 class NotAGeneratorError(TypeError):

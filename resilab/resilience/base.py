@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import simpy
@@ -92,3 +92,13 @@ def generator_function(fn: Callable[..., Any]) -> Callable[..., Steps]:
         return (yield from steps_of(fn, args))
 
     return call
+
+
+def short_repr(spec: Any, always: int) -> str:
+    """Return the repr of *spec* with its first *always* fields, and those that differ from their default."""
+    shown = [
+        f"{field.name}={getattr(spec, field.name)!r}"
+        for number, field in enumerate(fields(spec))
+        if number < always or getattr(spec, field.name) != field.default
+    ]
+    return f"{type(spec).__name__}({', '.join(shown)})"

@@ -50,6 +50,28 @@ class Bulkhead(Policy):
         if self.max_wait is not None:
             non_negative("max_wait", self.max_wait, allow_infinite=True)
 
+    @classmethod
+    def like(cls, library: str, **options: Any) -> Bulkhead:
+        """Return a bulkhead with the meaning and the defaults of a library.
+
+        | | resilience4j | polly | failsafe | hyx |
+        |---|---|---|---|---|
+        | permits | max_concurrent_calls 25 | permit_limit 1000 | max_concurrency | max_concurrency |
+        | queue | no limit | queue_limit 0 | no limit | max_capacity - max_concurrency |
+        | longest wait | max_wait_duration 0 | no limit | max_wait_time 0 | no limit |
+
+        Args:
+            library: One of the libraries above.
+            **options: Fields of `Bulkhead`, or the library's own parameters.
+
+        Example:
+            >>> Bulkhead.like("hyx", max_concurrency=2, max_capacity=3)
+            Bulkhead(max_concurrent=2, max_queue=1, max_wait=None)
+        """
+        from .profiles import bulkhead_like
+
+        return bulkhead_like(library, options)
+
     def bind(
         self,
         env: simpy.Environment,

@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from ..engine import Steps, request_of, steps_of
-from ..errors import NEVER_HANDLED
+from ..errors import NEVER_HANDLED, UnwantedResultError
 from ..events import EventLog
 from .base import LivePolicy, Policy
 from .retry import ErrorFilter, error_filter
@@ -26,7 +26,10 @@ class Fallback(Policy):
             generator) is run and may fail, which leads to the next level; a function
             that returns something else is called for its value; anything else is the
             answer itself. If all levels fail, the last error is raised.
-        handled_errors: Error class, tuple of classes, or predicate. None is every error.
+        handled_errors: Error class, tuple of classes, or predicate. None is every error,
+            an empty tuple none.
+        handled_results: Predicate of the value: True answers for the call as if it had
+            failed.
 
     Example:
         >>> import simpy
@@ -50,21 +53,32 @@ class Fallback(Policy):
 
     levels: tuple[Any, ...]
     handled_errors: ErrorFilter | None
+    handled_results: Callable[[Any], bool] | None
 
-    def __init__(self, *levels: Any, handled_errors: ErrorFilter | None = None) -> None:
+    def __init__(
+        self,
+        *levels: Any,
+        handled_errors: ErrorFilter | None = None,
+        handled_results: Callable[[Any], bool] | None = None,
+    ) -> None:
         if not levels:
             raise ValueError("levels must not be empty, got ()")
         error_filter("handled_errors", handled_errors)
+        if handled_results is not None and not callable(handled_results):
+            raise TypeError(f"handled_results must be a function, got {handled_results!r}")
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "handled_errors", handled_errors)
+        object.__setattr__(self, "handled_results", handled_results)
 
     def replace(self, **changes: Any) -> Fallback:
-        fields = {"levels": self.levels, "handled_errors": self.handled_errors} | changes
-        return Fallback(*fields.pop("levels"), **fields)
+        return Fallback(*changes.pop("levels", self.levels), **(self._filters() | changes))
+
+    def _filters(self) -> dict[str, Any]:
+        return {"handled_errors": self.handled_errors, "handled_results": self.handled_results}
 
     def __repr__(self) -> str:
         levels = ", ".join(getattr(level, "__name__", repr(level)) for level in self.levels)
-        only = "" if self.handled_errors is None else f", handled_errors={self.handled_errors!r}"
+        only = "".join(f", {name}={value!r}" for name, value in self._filters().items() if value is not None)
         return f"Fallback({levels}{only})"
 
     def bind(
@@ -94,14 +108,23 @@ class LiveFallback(LivePolicy):
         self._is_handled = error_filter("handled_errors", spec.handled_errors)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        is_bad = self.spec.handled_results
         try:
-            return (yield from fn(*args))
+            reply = yield from fn(*args)
+            if is_bad is None or not is_bad(reply):
+                return reply
         except NEVER_HANDLED:
             raise
         except Exception as error:
             if not self._is_handled(error):
                 raise
             reason = error
+        else:
+            reason = UnwantedResultError(f"the call returned {reply!r}")
+        return (yield from self._answer(reason))
+
+    def _answer(self, reason: Exception) -> Steps:
+        """Ask the levels in order; if all fail, raise the last error."""
         last: Exception = reason
         for number, level in enumerate(self.spec.levels, start=1):
             try:

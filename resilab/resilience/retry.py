@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import simpy
@@ -13,10 +13,12 @@ from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, UnfinishedRunError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
-from ..validation import at_least, non_negative, one_of, positive, whole
-from .base import LivePolicy, Policy
+from ..validation import at_least, instance, non_negative, one_of, positive, whole
+from .backoff import Backoff
+from .base import LivePolicy, Policy, short_repr
 
 JITTERS = ("reference", "none", "full", "equal", "decorrelated")
+_REPLACED = ("initial_delay", "max_delay", "backoff_multiplier", "jitter")
 ENDLESS = 100_000
 """Retries of one call after which a run is taken to be endless."""
 
@@ -51,6 +53,22 @@ class Retry(Policy):
             index of the failed attempt, from 0, and a uniform draw.
         retryable_errors: Error class, tuple of classes, or predicate of the error. None
             retries every error, `CircuitOpenError` too.
+        retryable_results: Predicate of the value: True retries the call. If all
+            attempts return such values, the last one is the value of the call.
+        delay_from: Function (retry number from 1, error or value) -> seconds before
+            that retry, such as a Retry-After; None or less than 0 is the delay above.
+        max_duration: Seconds since the call began after which it is not retried.
+        backoff: A `Backoff`, which replaces initial_delay, max_delay,
+            backoff_multiplier and jitter; None is the table above.
+
+    | | this | resilience4j | Polly 8 | Failsafe | hyx | tenacity | stamina |
+    |---|---|---|---|---|---|---|---|
+    | retries | 3 | 2 | 3 | 2 | 2 | no limit | 9 |
+    | delay | 1 s x 2 | 0.5 s | 2 s | 0 s | 0.5 s | 0 s | 0.1 s x 2 |
+    | longest | 30 s | - | - | - | - | - | 5 s |
+    | jitter | + 10 % | - | - | - | - | - | + 1 s |
+
+    `Retry.like` gives the columns on the right.
 
     Example:
         >>> [Retry(max_delay=3.0, jitter="none").delay(k) for k in range(4)]
@@ -66,6 +84,10 @@ class Retry(Policy):
     backoff_multiplier: float = 2.0
     jitter: str | Callable[[int, float], float] = "reference"
     retryable_errors: ErrorFilter | None = None
+    retryable_results: Callable[[Any], bool] | None = None
+    delay_from: Callable[[int, Any], float | None] | None = None
+    max_duration: float | None = None
+    backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
         if self.max_retries is not None:
@@ -75,10 +97,43 @@ class Retry(Policy):
         at_least("backoff_multiplier", self.backoff_multiplier, 1)
         if not callable(self.jitter):
             one_of("jitter", self.jitter, JITTERS)
-        if self.max_retries is None:
+        if self.max_retries is None and self.backoff is None:
             positive("initial_delay with max_retries=None", self.initial_delay)
             positive("max_delay with max_retries=None", self.max_delay, allow_infinite=True)
         error_filter("retryable_errors", self.retryable_errors)
+        for name in ("retryable_results", "delay_from"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function, got {function!r}")
+        if self.max_duration is not None:
+            positive("max_duration", self.max_duration, allow_infinite=True)
+        if self.backoff is not None:
+            instance("backoff", self.backoff, Backoff)
+            for field in fields(self):
+                if field.name in _REPLACED and getattr(self, field.name) != field.default:
+                    raise ValueError(f"{field.name} must be left out with backoff, got {getattr(self, field.name)!r}")
+
+    @classmethod
+    def like(cls, library: str, **options: Any) -> Retry:
+        """Return a retry with the meaning and the defaults of a library.
+
+        Args:
+            library: "resilience4j", "polly", "failsafe", "hyx", "tenacity", "stamina"
+                or "aws" (the article's jitters).
+            **options: Fields of `Retry`, or the library's own parameters in Python
+                spelling, in seconds; `resilab.resilience.retry_profiles` lists them.
+                max_attempts counts as the library counts: Polly's counts retries.
+
+        Example:
+            >>> Retry.like("polly", max_retry_attempts=4, delay=1.0, backoff_type="linear").backoff.delays_of(4)
+            [1.0, 2.0, 3.0, 4.0]
+        """
+        from .retry_profiles import retry_like
+
+        return retry_like(library, options)
+
+    def __repr__(self) -> str:
+        return short_repr(self, always=6 if self.backoff is None else 1)
 
     def delay(self, attempt: int, draw: float = 0.0, previous: float | None = None) -> float:
         """Return the seconds to wait after a failed attempt: a pure function.
@@ -86,8 +141,11 @@ class Retry(Policy):
         Args:
             attempt: Index of the attempt that failed, from 0.
             draw: Uniform draw from 0 to 1.
-            previous: The last delay of this call, for "decorrelated".
+            previous: The last delay of this call, for "decorrelated"; with a `backoff`,
+                the state that its `step` returned.
         """
+        if self.backoff is not None:
+            return self.backoff.step(attempt, draw, previous)[0]
         jitter = self.jitter
         if callable(jitter):
             return non_negative("the delay returned by jitter", jitter(attempt, draw))
@@ -137,24 +195,44 @@ class LiveRetry(LivePolicy):
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         spec = self.spec
         last = ENDLESS if spec.max_retries is None else spec.max_retries
+        until = None if spec.max_duration is None else self.env.now + spec.max_duration
         attempt = 0
-        delay = None
+        state = None
         while True:
             try:
-                return (yield from fn(*args))
+                outcome = yield from fn(*args)
+                if spec.retryable_results is None or not spec.retryable_results(outcome):
+                    return outcome
+                if attempt >= last or (until is not None and self.env.now >= until):
+                    return outcome
             except NEVER_HANDLED:
                 raise
             except Exception as error:
-                if attempt >= last or not self._is_retryable(error):
+                if attempt >= last or not self._is_retryable(error) or (until is not None and self.env.now >= until):
                     if attempt == ENDLESS:
                         raise UnfinishedRunError(f"{self.name} has tried {ENDLESS} times: {error}") from error
                     raise
-            delay = spec.delay(attempt, self._draw(), delay)
+                outcome = error if spec.delay_from is not None else None
+            delay, state = self._delay(attempt, outcome, state)
             attempt += 1
             self.retries += 1
             self.note("retry", f"{attempt} after {delay:.6g} s")
             if delay > 0:
                 yield self.env.timeout(delay)
+
+    def _delay(self, attempt: int, outcome: Any, state: float | None) -> tuple[float, float | None]:
+        """Return the delay after an attempt that ended with *outcome*, and the state for the next."""
+        spec = self.spec
+        draw = self._draw()
+        if spec.backoff is None:
+            delay = state = spec.delay(attempt, draw, state)
+        else:
+            delay, state = spec.backoff.step(attempt, draw, state)
+        if spec.delay_from is not None:
+            given = spec.delay_from(attempt + 1, outcome)
+            if given is not None and given >= 0:
+                delay = given
+        return delay, state
 
     def _draw(self) -> float:
         """Draw for this backoff: it belongs to the request and its count of backoffs."""

@@ -55,6 +55,26 @@ class Timeout(Policy):
     def __post_init__(self) -> None:
         positive("seconds", self.seconds, allow_infinite=True)
 
+    @classmethod
+    def like(cls, library: str, **options: Any) -> Timeout:
+        """Return a timeout with the meaning and the defaults of a library.
+
+        resilience4j waits 1 s and Polly 30 s; Failsafe and hyx must be told. All of them
+        cancel the call where the call lets itself be cancelled.
+
+        Args:
+            library: "resilience4j", "polly", "failsafe" or "hyx".
+            **options: Fields of `Timeout`, or `timeout` in seconds and, for
+                resilience4j, `cancel_running_future`.
+
+        Example:
+            >>> Timeout.like("polly")
+            Timeout(seconds=30.0, cancel=True)
+        """
+        from .profiles import timeout_like
+
+        return timeout_like(library, options)
+
     def bind(
         self,
         env: simpy.Environment,
