@@ -35,6 +35,7 @@ UNITS = {
 """Units of parameters that have the same name everywhere in the lab."""
 
 _LABEL_WIDTH = 7  # pixels a letter
+_MOST_BUTTONS = 5
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Control:
         if isinstance(wanted, Slider):
             self._make_slider(wanted.with_defaults(default))
         elif isinstance(wanted, bool):
-            self.input = ipywidgets.Checkbox(value=wanted, description=self.label(), indent=False)
+            self.input = ipywidgets.Checkbox(value=wanted, description=self.label())
         elif isinstance(wanted, (list, dict)):
             self._make_menu(wanted, default)
         elif isinstance(wanted, ipywidgets.Widget) and hasattr(wanted, "value"):
@@ -139,7 +140,7 @@ class Control:
         else:
             self.input = ipywidgets.FloatSlider(**options, readout=False)
             self.box = ipywidgets.BoundedFloatText(**options, description=label)
-        self.input.layout = ipywidgets.Layout(width="190px")
+        self.input.layout = ipywidgets.Layout(width="150px")
         self.row = ipywidgets.HBox([self.box, self.input], layout=ipywidgets.Layout(margin="0 16px 0 0"))
 
     def _make_menu(self, wanted: list[Any] | dict[str, Any], default: Any) -> None:
@@ -148,7 +149,10 @@ class Control:
             raise ValueError(f"{self.name} must have at least one choice, got {wanted!r}")
         values = [value for _, value in pairs]
         value = default if any(default is each or default == each for each in values) else values[0]
-        self.input = ipywidgets.Dropdown(options=pairs, value=value, description=self.label())
+        kind = ipywidgets.Dropdown
+        if len(pairs) <= _MOST_BUTTONS:  # buttons show all choices, and JupyterLab takes no keys away from them
+            kind = ipywidgets.ToggleButtons
+        self.input = kind(options=pairs, value=value, description=self.label())
 
     def connect(self) -> None:
         """Tie the number box to the slider. After the explorer has, so that its picture goes first."""
@@ -160,12 +164,13 @@ class Control:
         """Give the label as much room as *letters* need."""
         labelled = getattr(self, "box", self.input)
         width = _LABEL_WIDTH * letters + 8
-        if isinstance(labelled, ipywidgets.Checkbox):
-            labelled.layout = ipywidgets.Layout(width=f"{width + 276}px", margin="0 16px 0 0")
+        labelled.style.description_width = f"{width}px"
+        if isinstance(labelled, ipywidgets.ToggleButtons):
+            labelled.style.button_width = "auto"
         else:
-            labelled.style.description_width = f"{width}px"
-            extra = 80 if hasattr(self, "box") else 260
-            labelled.layout = ipywidgets.Layout(width=f"{width + extra}px")
+            extra = 76 if hasattr(self, "box") else 232
+            margin = "2px" if hasattr(self, "box") else "2px 16px 2px 2px"
+            labelled.layout = ipywidgets.Layout(width=f"{width + extra}px", margin=margin)
 
 
 def _words(choice: Any) -> str:

@@ -133,11 +133,13 @@ class Explorer(ipywidgets.VBox):
         rows = ipywidgets.HBox([control.row for control in self._controls], layout={"flex_flow": "row wrap"})
         buttons = ipywidgets.HBox([self.keep_button, self.reset_button, self.code_button])
         super().__init__([rows, buttons, self.message, self.headline, self.image, self.code_box])
+        for widget, part in ((self, "explorer"), (self.headline, "headline"), (self.message, "message")):
+            widget.add_class(f"resilab-{part}")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The value of each control."""
-        return {name: control.value for name, control in self.controls.items()}
+        return {name: _exact(control.value) for name, control in self.controls.items()}
 
     @property
     def code(self) -> str:
@@ -257,6 +259,11 @@ def headline(result: Any) -> dict[str, str]:
     texts |= {name: f"{numbers[name]:.2f} s" for name in ("p50", "p99")}
     texts["calls per request"] = f"{numbers['amplification']:.2f}"
     return texts
+
+
+def _exact(value: Any) -> Any:
+    """Return the number that was meant: sliders count their steps up, and come to 0.30000000000000004."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _defaults(build: Callable[..., Any]) -> dict[str, Any]:
