@@ -19,3 +19,4 @@ from .style import (
     picture,
     reach,
 )
+from .sweeps import differences, front, trade_off, words

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
+from ..lab.metrics import services_of
 from ..lab.result import Result
 
 OUTCOME_COLOURS = {
@@ -178,9 +179,9 @@ def describe(fault: Fault) -> str:
 
 def faults_of(result: Any) -> list[Fault]:
     """Return the faults of all services of a run, in order of start; none for other kinds of runs."""
-    parts = getattr(getattr(result, "scenario", None), "parts", ())
-    services = {part.service.name: part.service for part in parts}
-    return sorted((fault for each in services.values() for fault in each.faults), key=lambda fault: fault.start)
+    scenario = getattr(result, "scenario", None)
+    services = services_of(scenario) if hasattr(scenario, "parts") else []
+    return sorted((fault for each in services for fault in each.faults), key=lambda fault: fault.start)
 
 
 def mark_faults(ax: Axes, faults: Any, *, names: bool = False) -> None:

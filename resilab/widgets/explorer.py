@@ -22,6 +22,7 @@ from .controls import make_controls
 from .pace import Pace
 
 _CACHE_SIZE = 32
+_MOST_NUMBERS = 9
 
 
 def explore(
@@ -59,7 +60,7 @@ def explore(
         >>> explorer = rl.explore(build, workers=(1, 8))
         >>> explorer.controls["workers"].value = 1
         >>> explorer.numbers["p50"]
-        '1.20 s'
+        '1.15 s'
     """
     return Explorer(build, plot, run, numbers, seed, size, dpi, controls)
 
@@ -250,9 +251,10 @@ class Explorer(ipywidgets.VBox):
 
 
 def headline(result: Any) -> dict[str, str]:
-    """Return the shares of the outcomes that happened, latency and amplification, as texts."""
-    if not isinstance(result, Result):
-        return {}
+    """Return the shares of the outcomes, latency and amplification as texts; of other runs the first numbers."""
+    if type(result) is not Result:
+        numbers = dict(result.summary()) if hasattr(result, "summary") else {}
+        return {name.replace("_", " "): f"{value:.4g}" for name, value in list(numbers.items())[:_MOST_NUMBERS]}
     numbers = summary(result)
     texts = {"requests": f"{numbers['requests']:.0f}", "success": f"{numbers['success_rate']:.1%}"}
     texts |= {word: f"{numbers[f'{word}_rate']:.1%}" for word in ("degraded", "rejected", "timeout", "failure")}
