@@ -5,6 +5,7 @@ from importlib import import_module as _import_module
 from .communication.broker import MessageBroker
 from .communication.connection_pool import ConnectionPool
 from .communication.consumers import IdempotentConsumer, subscribe
+from .communication.deadline import Deadline
 from .communication.message import Delivery, Message
 from .communication.orders import Order, OrderEventPublisher, OrderEventsConsumer
 from .communication.service_client import ServiceClient
@@ -33,6 +34,7 @@ from .errors import (
     CircuitOpenError,
     ConsumerCrashError,
     DeclinedError,
+    DownstreamError,
     NestedTransactionError,
     NoReplicaError,
     NotAGeneratorError,
@@ -60,10 +62,13 @@ from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
 from .lab.messaging import Consumers, MessagingScenario
 from .lab.messaging_result import MessagingResult
+from .lab.outbox_scenario import OutboxScenario
 from .lab.result import Result
 from .lab.run import simulate
+from .lab.saga_scenario import SagaScenario
 from .lab.scenario import Operation, Scenario
 from .lab.service import Service
+from .lab.tiers import Downstream, Tier, chain
 from .lab.trace import BadRow, Trace
 from .lab.trace_file import read_trace
 from .lab.trace_text import TraceError

@@ -152,7 +152,7 @@ class LiveSaga:
                 raise
             except Exception as error:
                 # After a crash nobody knows whether the step was under way: it is in doubt, too.
-                doubt = is_resumed or tally.begun > tally.answered
+                doubt = self.spec.compensate_doubt and (is_resumed or tally.begun > tally.answered)
                 reason = json.dumps(_reason(step, error, doubt))
                 self._note("compensating", f"{saga_id}: {step.name}: {error}{' (in doubt)' if doubt else ''}")
                 yield from self._write(saga_id, (COMPENSATING, step.name, reason))

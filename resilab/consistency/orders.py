@@ -111,6 +111,7 @@ class CreateOrderSaga(Spec):
         policy: Policies around each step.
         compensation_policy: Policies around each compensation.
         doubtful_errors: Errors after which a step may have taken effect; see `Saga`.
+        compensate_doubt: Whether a step that may have taken effect is undone; see `Saga`.
 
     Example:
         >>> env = simpy.Environment()
@@ -130,6 +131,7 @@ class CreateOrderSaga(Spec):
     policy: Policy = field(default_factory=ResiliencePolicy)
     compensation_policy: Policy = COMPENSATION_POLICY
     doubtful_errors: ErrorFilter = TimeoutExceededError
+    compensate_doubt: bool = True
 
     @property
     def saga(self) -> Saga:
@@ -141,6 +143,7 @@ class CreateOrderSaga(Spec):
             SagaStep("confirm_order", self._confirm, self._cancel, **options),
             compensation_policy=self.compensation_policy,
             doubtful_errors=self.doubtful_errors,
+            compensate_doubt=self.compensate_doubt,
             name="create_order",
         )
 

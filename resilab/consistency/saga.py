@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any
 
 import simpy
@@ -90,6 +91,8 @@ class Saga(Spec):
         doubtful_errors: Errors of `execute` after which it may have taken effect: error
             class, tuple of classes, or predicate. A time limit by default; `Exception`
             compensates every failed step.
+        compensate_doubt: False takes every failed step for one without effect, as the
+            snippet of the reference does: what happens later is never undone.
         name: What events and ids call it.
 
     Example:
@@ -120,6 +123,7 @@ class Saga(Spec):
     steps: tuple[SagaStep, ...]
     compensation_policy: Policy
     doubtful_errors: ErrorFilter
+    compensate_doubt: bool
     name: str
 
     def __init__(
@@ -127,6 +131,7 @@ class Saga(Spec):
         *steps: SagaStep,
         compensation_policy: Policy = COMPENSATION_POLICY,
         doubtful_errors: ErrorFilter = TimeoutExceededError,
+        compensate_doubt: bool = True,
         name: str = "saga",
     ) -> None:
         if not steps:
@@ -146,13 +151,13 @@ class Saga(Spec):
             ("steps", steps),
             ("compensation_policy", compensation_policy),
             ("doubtful_errors", doubtful_errors),
+            ("compensate_doubt", instance("compensate_doubt", compensate_doubt, bool)),
             ("name", instance("name", name, str)),
         ):
             object.__setattr__(self, field_name, value)
 
     def replace(self, **changes: Any) -> Saga:
-        fields = {name: getattr(self, name) for name in ("steps", "compensation_policy", "doubtful_errors", "name")}
-        fields |= changes
+        fields = {each.name: getattr(self, each.name) for each in fields_of(self)} | changes
         return Saga(*fields.pop("steps"), **fields)
 
     def bind(

@@ -50,7 +50,7 @@ class SagaState:
     """What the log says of one saga.
 
     Attributes:
-        fields: The context after the last completed step.
+        context: The context after the last completed step, as JSON.
         completed: Names of the completed steps, in order.
         is_compensating: Whether the decision to compensate was written.
         reason: Why: keys error, outcome, cause, step and doubt (was the step in doubt).
@@ -59,7 +59,7 @@ class SagaState:
         status: How it has ended, or "" while it has not.
     """
 
-    fields: dict[str, Any] = field(default_factory=dict)
+    context: str = "{}"
     completed: list[str] = field(default_factory=list)
     is_compensating: bool = False
     reason: dict[str, Any] = field(default_factory=dict)
@@ -67,13 +67,18 @@ class SagaState:
     stuck: dict[str, str] = field(default_factory=dict)
     status: str = ""
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The context after the last completed step."""
+        return json.loads(self.context)
+
     def apply(self, type: str, step: str, detail: str) -> None:
         """Take over one entry of the log."""
         if type == STARTED:
-            self.fields = json.loads(detail)
+            self.context = detail
         elif type == COMPLETED:
             self.completed.append(step)
-            self.fields = json.loads(detail)
+            self.context = detail
         elif type == COMPENSATING:
             self.is_compensating = True
             self.reason = json.loads(detail)

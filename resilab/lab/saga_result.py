@@ -1,0 +1,94 @@
+"""SagaRunResult: what became of each order, step and compensation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..consistency.orchestrator import STEP_COLUMNS
+from ..consistency.saga_log import LiveSagaLog
+from .result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORDER_COLUMNS = (
+    "request_id",
+    "saga_id",
+    "status",
+    "failed_step",
+    "in_doubt",
+    "inventory",
+    "payment",
+    "orders",
+    "verdict",
+)
+CONSISTENT = ("confirmed", "undone")
+"""The two verdicts that an order may have: all was done, or nothing is left of it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SagaRunResult(Result):
+    """A `Result` with orders, steps and the saga log.
+
+    Attributes:
+        order_rows: Rows of `orders`.
+        step_rows: Rows of `steps`.
+        log_rows: Rows of `saga_log`.
+    """
+
+    order_rows: tuple[tuple[Any, ...], ...] = ()
+    step_rows: tuple[tuple[Any, ...], ...] = ()
+    log_rows: tuple[tuple[Any, ...], ...] = ()
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """One row an order: what the saga says, and what the services hold in the end.
+
+        Columns: request_id, saga_id, status (committed, compensated, stuck, or open),
+        failed_step, in_doubt (was that step), inventory, payment and orders (the state
+        that each service has it in), verdict. The verdict is "confirmed" (reserved,
+        charged, confirmed, each once), "undone" (nothing of it is left), or says in
+        words what is wrong.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.order_rows, columns=list(ORDER_COLUMNS))
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """One row an execution or compensation of a step; see `LiveSaga.frame`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.step_rows, columns=list(STEP_COLUMNS))
+
+    @cached_property
+    def saga_log(self) -> pd.DataFrame:
+        """One row an entry of the log: time, saga_id, type, step, detail."""
+        import pandas as pd
+
+        return pd.DataFrame(self.log_rows, columns=list(LiveSagaLog.COLUMNS))
+
+    def verdicts(self) -> dict[str, int]:
+        """Count orders by verdict, the most frequent first."""
+        return dict(Counter(row[-1] for row in self.order_rows).most_common())
+
+    def flow(self) -> dict[str, int]:
+        """Count orders: committed, compensated, stuck, inconsistent; and compensations.
+
+        Inconsistent is an order that is neither confirmed as a whole nor undone.
+        """
+        status = Counter(row[2] for row in self.order_rows)
+        counts = {word: status[word] for word in ("committed", "compensated", "stuck")}
+        counts["inconsistent"] = sum(row[-1] not in CONSISTENT for row in self.order_rows if row[2] != "open")
+        counts["compensations"] = sum(row[3] == "compensate" for row in self.step_rows)
+        return counts
+
+    def summary(self) -> pd.Series:
+        """Return the headline numbers of `Result.summary` and those of `flow`."""
+        numbers = super().summary()
+        for name, value in self.flow().items():
+            numbers[name] = float(value)
+        return numbers
