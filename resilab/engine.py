@@ -43,11 +43,13 @@ class Request:
         backoffs: How many times a retry has waited for it so far.
         handled: The error that a fallback answered, or None.
         has_abandoned: Whether work for it runs on somewhere with nobody waiting.
+        deadline: When it has to be done, in seconds; it travels to services below.
     """
 
     backoffs = 0
     handled: BaseException | None = None
     has_abandoned = False
+    deadline = math.inf
 
     def __init__(self, id: int, key: int) -> None:
         self.id = id

@@ -12,6 +12,7 @@
     +-- ServiceError                 the dependency answered with an error
         +-- ServiceOverloadedError   because its queue was full
         +-- DeclinedError            because its business says no
+        +-- DownstreamError          because a service that it calls did not answer well
         +-- StatusError              with a status code that counts as a failure
         +-- BrokerUnavailableError   because the message broker is down
         +-- ReplicaRefusedError      because the replica takes no calls
@@ -94,6 +95,12 @@ class ServiceOverloadedError(ServiceError):
 
     outcome = "rejected"
     cause = "queue_full"
+
+
+class DownstreamError(ServiceError):
+    """The dependency could not answer because a call of its own failed."""
+
+    cause = "downstream_error"
 
 
 class StatusError(ServiceError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,20 @@ def summary(result: Result) -> dict[str, float]:
     return numbers
 
 
+def services_of(scenario: Any) -> list[Any]:
+    """Return the services of a scenario and those that they call, each once, callers first."""
+    services: dict[str, Any] = {}
+
+    def add(service: Any) -> None:
+        if services.setdefault(service.name, service) is service:
+            for call in getattr(service, "calls", ()):
+                add(call.service)
+
+    for part in scenario.parts:
+        add(part.service)
+    return list(services.values())
+
+
 def _divide(part: float, total: float) -> float:
     return part / total if total else np.nan
 
@@ -68,7 +82,7 @@ def _worker_time(result: Result) -> tuple[float, float]:
     rows = result.attempt_rows
     ends = rows[:, _FIELD["work_end"]]
     used = ends - rows[:, _FIELD["work_start"]]
-    workers = {part.service.name: part.service.workers for part in result.scenario.parts}
+    workers = {service.name: service.workers for service in services_of(result.scenario)}
     there_was = sum(workers.values()) * max(ends.max(), result.scenario.duration)
     wasted = used[rows[:, _FIELD["outcome"]] == TIMEOUT].sum()
     return _divide(float(used.sum()), float(there_was)), _divide(float(wasted), float(used.sum()))

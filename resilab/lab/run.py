@@ -73,16 +73,24 @@ class _Run:
         self.log = EventLog() if record else None
         self.attempts: dict[str, AttemptColumns] = {}
         self.services: dict[str, LiveService] = {}
-        for service in {part.service.name: part.service for part in scenario.parts}.values():
-            if record:
-                self.attempts[service.name] = AttemptColumns()
-            self.services[service.name] = service.bind(
-                self.env, seed=seed, attempts=self.attempts.get(service.name), causes=self.causes
-            )
+        for part in scenario.parts:
+            self._bind_service(part.service)
         self._calls = [self._bind_client(client) for client in range(scenario.clients)]
         self._open: dict[int, Any] = {}
         self._is_over = False
         self._count = 0
+
+    def _bind_service(self, service: Any, level: int = 1) -> LiveService:
+        """Bind a service and those that it calls, each once."""
+        if service.name not in self.services:
+            if self.log is not None:
+                self.attempts[service.name] = AttemptColumns()
+            self.services[service.name] = live = service.bind(
+                self.env, seed=self.seed, attempts=self.attempts.get(service.name), causes=self.causes
+            )
+            for call in getattr(service, "calls", ()):
+                live.connect(self._bind_service(call.service, level + 1), call.policy, self.log, level)
+        return self.services[service.name]
 
     def _bind_client(self, client: int) -> list[Call]:
         """Bind the policies of one client and return its call of each operation."""

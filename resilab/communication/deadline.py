@@ -1,0 +1,124 @@
+"""Deadline: a time limit that travels with the request to every service below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+from simpy.events import Event
+
+from ..engine import AFTER_WORK, Steps, interrupt, request_of, schedule_at
+from ..errors import TimeoutExceededError
+from ..events import EventLog
+from ..resilience.base import LivePolicy, Policy
+from ..validation import positive
+
+
+@dataclass(frozen=True)
+class Deadline(Policy):
+    """Limit a call like a `Timeout`, and tell every service below when it has to be done.
+
+    A time-out is known to its caller alone: services that are not told of a cancellation
+    work on for nobody. A deadline is a moment that is passed down: each `Tier` stops its
+    work, its retries and its calls when it comes, and refuses work that it could begin
+    only later. A deadline below another one can be earlier, never later.
+
+    Args:
+        seconds: From the start of the call, above 0. Infinity takes the deadline of the
+            request as it is.
+
+    Raises:
+        TimeoutExceededError: From `execute`, when the deadline has come, or had already.
+
+    Example:
+        >>> env = simpy.Environment()
+        >>> def slow():
+        ...     yield env.timeout(3)
+        >>> def model():
+        ...     try:
+        ...         yield from Deadline(1.0).bind(env).execute(slow)
+        ...     except TimeoutExceededError as error:
+        ...         print(env.now, error)
+        >>> _ = env.process(model())
+        >>> env.run()
+        1.0 deadline exceeded
+
+    Source: deadlines of gRPC, which pass from a server's caller to the servers it calls.
+    """
+
+    seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        positive("seconds", self.seconds, allow_infinite=True)
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveDeadline:
+        return LiveDeadline(self, env, name or "deadline", log, depth)
+
+
+class LiveDeadline(LivePolicy):
+    """A deadline in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        timeouts: How many calls it has cut off or refused.
+    """
+
+    def __init__(self, spec: Deadline, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.timeouts = 0
+        self._priority = AFTER_WORK + depth
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        caller = self.env.active_process
+        if caller is None:
+            raise RuntimeError("a Deadline needs a running process: start the call with env.process(...)")
+        request = request_of(caller)
+        outer = math.inf if request is None else request.deadline
+        when = min(outer, self.env.now + self.spec.seconds)
+        if when == math.inf:
+            return (yield from fn(*args))
+        if when <= self.env.now:
+            raise self._exceeded()
+        limit = self._arm(when, caller)
+        if request is not None:
+            request.deadline = when
+        try:
+            return (yield from fn(*args))
+        except simpy.Interrupt as signal:
+            if signal.cause is limit:
+                raise self._exceeded() from None
+            raise
+        finally:
+            limit[0] = None
+            if request is not None:
+                request.deadline = outer
+
+    def _arm(self, when: float, caller: Any) -> list[Any]:
+        limit = [caller]
+
+        def expire(_: Any) -> None:
+            if limit[0] is not None:
+                interrupt(limit[0], limit)
+
+        event = Event(self.env)
+        event._ok, event._value = True, None
+        event.callbacks.append(expire)  # type: ignore[union-attr]
+        schedule_at(self.env, event, when, self._priority)  # type: ignore[arg-type]
+        return limit
+
+    def _exceeded(self) -> TimeoutExceededError:
+        self.timeouts += 1
+        self.note("timeout", "deadline exceeded")
+        return TimeoutExceededError("deadline exceeded")
