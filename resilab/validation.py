@@ -26,7 +26,11 @@ def real(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     number: Any = value.item() if hasattr(value, "item") else value
-    if math.isnan(number):
+    try:
+        is_nan = math.isnan(number)
+    except OverflowError:
+        raise ValueError(f"{name} must be at most 1.8e308, got a number of more than 308 digits") from None
+    if is_nan:
         raise ValueError(f"{name} must not be NaN, got {value!r}")
     return number
 

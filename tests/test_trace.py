@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import resilab as rl
-from resilab.lab.trace_columns import split_unit
+from resilab.lab.trace_columns import BadValue, split_unit, time_reader
 
 DATA = Path(__file__).resolve().parents[1] / "notebooks" / "data"
 
@@ -147,6 +147,27 @@ def test_half_with_and_half_without_a_zone_is_refused(log):
     text = rows("start,duration_s,status", "2026-01-01T00:00:00Z,1,200", "2026-01-01T00:00:01,1,200")
     with pytest.raises(rl.TraceError, match="cannot be compared"):
         rl.read_trace(log(text))
+
+
+@pytest.mark.parametrize(
+    ("number", "form", "nanoseconds"),
+    [
+        ("99999999", "plain seconds", 99_999_999 * 10**9),
+        ("100000000", "s since 1970", 10**17),
+        ("99999999999", "", 0),
+        ("100000000000", "ms since 1970", 10**17),
+        ("1000000000000", "ms since 1970", 10**18),
+        ("100000000000000", "us since 1970", 10**17),
+        ("100000000000000000", "ns since 1970", 10**17),
+        ("1e18", "ns since 1970", 10**18),
+    ],
+)
+def test_the_size_of_a_number_tells_its_unit(number, form, nanoseconds):
+    if form:
+        assert time_reader(None)(number) == (nanoseconds, form)
+    else:
+        with pytest.raises(BadValue, match="between 1970 and 2223"):
+            time_reader(None)(number)
 
 
 def test_seconds_among_milliseconds_are_bad_rows(log):
@@ -373,6 +394,9 @@ def test_a_quote_that_is_never_closed_costs_one_row(log):
     trace = quietly(log(rows("start,duration_s,status,agent", *lines)))
     assert [row.line for row in trace.bad_rows] == [5]
     assert trace.start.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    lines[7] = 'y",7,1,200,x'
+    trace = quietly(log(rows("start,duration_s,status,agent", *lines)))
+    assert [row.line for row in trace.bad_rows] == [5, 9]
 
 
 def test_a_row_of_another_length_is_a_bad_row(log):
