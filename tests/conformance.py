@@ -94,8 +94,8 @@ class BreakerPlay:
         def caller():
             try:
                 yield from self.breaker.execute(call)
-            except Exception as error:
-                assert isinstance(error, (*ERRORS.values(), rl.CircuitOpenError))
+            except (*ERRORS.values(), rl.CircuitOpenError):
+                pass
 
         self.env.run(self.env.process(caller()))
         self.is_permitted = self.breaker.rejections == before
