@@ -24,12 +24,13 @@ PACKAGE = ROOT / "resilab"
 
 # From the ground up: modules, and what they may import from elsewhere beside what is below them.
 LAYERS = (
-    ({"errors", "events", "randomness", "distributions", "validation"}, {"numpy", "simpy"}),
+    ({"errors", "events", "randomness", "distributions", "theory", "validation"}, {"numpy", "simpy"}),
     ({"engine"}, set()),
     ({"resilience"}, set()),
     ({"communication", "consistency", "health"}, set()),
     ({"lab"}, {"pandas"}),
     ({"experiments"}, {"joblib", "tqdm"}),
+    ({"selection"}, set()),
     ({"selection"}, set()),
     ({"plots"}, {"matplotlib", "PIL"}),
     ({"widgets"}, {"ipywidgets", "IPython"}),
