@@ -137,8 +137,8 @@ class Actor:
                 return (yield self._work)
             except simpy.Interrupt as signal:
                 if not isinstance(signal.cause, Crash):  # from outside: it ends for good
+                    self._work.defused = True
                     if self._work.is_alive:
-                        self._work.defused = True
                         interrupt(self._work, signal.cause)
                     raise
                 self.crashes += 1

@@ -127,8 +127,7 @@ class LiveParticipant:
         try:
             return (yield work)
         except BaseException:
-            if work.is_alive:
-                abandon(work)
+            abandon(work)  # it goes on; if it has failed just now, nobody is left to hear of it
             raise
 
     def _work(self, act: Callable[..., Any], *args: Any) -> Steps:

@@ -91,7 +91,8 @@ class OutboxRun(OrderRun):
             if is_crash(signal):
                 raise OrderCrashedError(f"the order service died with order {number + 1}") from None
             work.defused = True
-            interrupt(work, signal.cause)
+            if work.is_alive:
+                interrupt(work, signal.cause)
             raise
 
     def publish(self, topic: str, payload: Any, *, key: Hashable = None) -> Steps:

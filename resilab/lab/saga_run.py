@@ -73,7 +73,8 @@ class SagaRun(OrderRun):
             except simpy.Interrupt as signal:
                 if not is_crash(signal):
                     work.defused = True
-                    interrupt(work, signal.cause)
+                    if work.is_alive:
+                        interrupt(work, signal.cause)
                     raise
             finally:
                 self._works.discard(work)

@@ -123,8 +123,8 @@ class LiveTimeout(LivePolicy):
             if isinstance(error, simpy.Interrupt) and error.cause is entry:
                 abandon(work)
                 raise self._expired() from None
+            work.defused = True  # it may have failed just now, with nobody left to hear of it
             if work.is_alive:  # cancelled from outside: nobody else reaches the work
-                work.defused = True
                 interrupt(work, getattr(error, "cause", None))
             raise
         finally:
