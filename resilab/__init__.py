@@ -82,6 +82,7 @@ from .resilience.resilient_service import ResilientService
 from .resilience.retry import Retry
 from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
+from .selection import pattern_table, scorecard, when_to_use
 
 _LAZY = {"Explorer": "widgets", "Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
 

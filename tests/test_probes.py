@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import simpy
@@ -81,7 +83,7 @@ def detection_times(probe, hangs, runs=400):
         at = 3.0 * probe.period
         bad = None if hangs else False
         end = at + (probe.failure_threshold + 2) * probe.period
-        results, _ = probe_with(lambda now, bad=bad: bad if now >= at else True, probe, end, phase_seed=seed)
+        results, _ = probe_with(lambda now, bad=bad, at=at: bad if now >= at else True, probe, end, phase_seed=seed)
         times.append(next(time for time, ok in results if not ok) - at)
     return np.array(times)
 
@@ -174,7 +176,7 @@ def test_first_probe_is_the_first_tick_after_the_initial_delay():
     for seed in range(200):
         _, rows = probe_with(lambda now: True, rl.KubernetesProbe(initial_delay=25, period=10), 60, phase_seed=seed)
         first.append(rows[0][0])
-        assert all(abs(later[0] - earlier[0] - 10) < 1e-9 for earlier, later in zip(rows, rows[1:], strict=False))
+        assert all(abs(later[0] - earlier[0] - 10) < 1e-9 for earlier, later in itertools.pairwise(rows))
     assert min(first) >= 25
     assert max(first) < 35
     assert max(first) - min(first) > 9
@@ -221,7 +223,7 @@ def test_a_period_shorter_than_the_timeout_probes_back_to_back():
     results, rows = probe_with(lambda now: None if now >= 10 else True, probe, 40)
     hung = [(begun, end) for begun, end, ok in rows if not ok]
     assert all(end - begun == pytest.approx(3.5) for begun, end in hung)
-    assert all(later[0] == earlier[1] for earlier, later in zip(hung, hung[1:], strict=False))
+    assert all(later[0] == earlier[1] for earlier, later in itertools.pairwise(hung))
     first = next(time for time, ok in results if not ok)
     assert first == pytest.approx(hung[0][0] + 3 * 3.5)
 

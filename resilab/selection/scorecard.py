@@ -1,0 +1,120 @@
+"""scorecard: measure every row of both tables, with and without the pattern."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..experiments.measures import Measures
+from ..experiments.runs import Job, Workers, seeds_of
+from ..experiments.statistics import Interval, mean_interval
+from .case import Case
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "table",
+    "row",
+    "pattern",
+    "side",
+    "claim",
+    "day",
+    "metric",
+    "unit",
+    "without",
+    "with_pattern",
+    "difference",
+    "low",
+    "high",
+    "replications",
+    "verdict",
+)
+
+
+def scorecard(
+    replications: int = 10,
+    seed: int = 0,
+    cases: Any = None,
+    *,
+    confidence: float = 0.95,
+    n_jobs: int | None = None,
+    client: Any = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Measure what each pattern of `pattern_table` and `when_to_use` is worth, and what it costs.
+
+    Each row of the tables has two days: one with the failure that the pattern is made
+    for, and a healthy one. Both are played with and without the pattern, under the
+    same luck, and the differences of the pairs give the interval.
+
+    Args:
+        replications: Pairs of runs of each row, at least 2.
+        seed: Seed of the first pair.
+        cases: `Case`s to measure. None is all rows of both tables.
+        confidence: Of the intervals, from 0 to 1.
+        n_jobs, client, cache, progress: As in `replicate`.
+
+    Returns:
+        A DataFrame with two rows for each row of the tables: table, row, pattern, side
+        ("protection" or "price"), claim, day, metric, unit, without, with_pattern (means),
+        difference (with minus without), low, high, replications and verdict:
+        "protects" or "costs" if the interval excludes 0 on that side, "harms" or
+        "gains" if on the other, and else "not seen". Shares are from 0 to 1, times in
+        seconds.
+
+    Example:
+        >>> frame = scorecard(replications=3)
+        >>> frame.loc[0, ["row", "side", "verdict"]].tolist()
+        ['Circuit Breaker', 'protection', 'protects']
+    """
+    import pandas as pd
+
+    if cases is None:
+        from .cases import all_cases
+
+        cases = all_cases()
+    seeds = seeds_of(replications, seed)
+    if len(seeds) < 2:
+        raise ValueError(f"replications must be >= 2, got {replications}")
+    jobs = []
+    for case in cases:
+        wanted = Measures(names=(), functions=(("value", case.measure),))
+        for each in seeds:
+            jobs += [
+                Job(scenario, each, wanted, None, None, case.row) for scenario in (case.without, case.with_pattern)
+            ]
+    results = Workers(n_jobs, client, cache, progress).run(jobs)
+    values = np.array([np.nan if result is None else result["value"] for result in results])
+    pairs = values.reshape(len(tuple(cases)), len(seeds), 2)
+    rows = [_row(case, pair[:, 0], pair[:, 1], confidence) for case, pair in zip(cases, pairs, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(case: Case, without: np.ndarray, with_pattern: np.ndarray, confidence: float) -> dict[str, Any]:
+    found = mean_interval(with_pattern - without, confidence)
+    is_complete = np.isfinite(with_pattern - without)
+    words = {name: getattr(case, name) for name in COLUMNS[:8]}
+    return words | {
+        "without": mean_interval(without[is_complete]).mean,
+        "with_pattern": mean_interval(with_pattern[is_complete]).mean,
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "replications": found.count,
+        "verdict": _verdict(case, found),
+    }
+
+
+def _verdict(case: Case, difference: Interval) -> str:
+    """Say what the interval tells about the claim."""
+    is_up, is_down = difference.low > 0, difference.high < 0
+    if not is_up and not is_down:
+        return "not seen"
+    is_better = is_up == (case.better == "higher")
+    if case.side == "protection":
+        return "protects" if is_better else "harms"
+    return "gains" if is_better else "costs"
