@@ -85,8 +85,19 @@ class Task(Process):
             is marked by `abandon`.
     """
 
-    __slots__ = ("_defused", "_generator", "_ok", "_target", "_value", "_wake")
-    __slots__ += ("abandoned_at", "callbacks", "caller", "env", "request")
+    __slots__ = (
+        "_defused",
+        "_generator",
+        "_ok",
+        "_target",
+        "_value",
+        "_wake",
+        "abandoned_at",
+        "callbacks",
+        "caller",
+        "env",
+        "request",
+    )
 
     def __init__(
         self, env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None

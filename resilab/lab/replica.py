@@ -30,8 +30,18 @@ if TYPE_CHECKING:
 class Call:
     """One call at a replica."""
 
-    __slots__ = ("below", "done", "is_inside", "needs_dependency", "process", "request", "send", "started", "submitted")
-    __slots__ += ("work",)
+    __slots__ = (
+        "below",
+        "done",
+        "is_inside",
+        "needs_dependency",
+        "process",
+        "request",
+        "send",
+        "started",
+        "submitted",
+        "work",
+    )
 
     def __init__(self, env: simpy.Environment, request: Request | None, work: Callable[[], float]) -> None:
         self.request = request

@@ -135,8 +135,22 @@ _QUEUED, _RUNNING, _DONE, _CANCELLED = range(4)
 class Job(Event):
     """One call at a service: the event of its own completion."""
 
-    __slots__ = ("_defused", "_ok", "_value", "callbacks", "env", "left", "process", "request", "send", "service")
-    __slots__ += ("started", "state", "submitted")
+    __slots__ = (
+        "_defused",
+        "_ok",
+        "_value",
+        "callbacks",
+        "env",
+        "left",
+        "process",
+        "request",
+        "send",
+        "service",
+        "started",
+        "state",
+        "submitted",
+    )
+    started: float
 
     def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
         self.env = service.env
