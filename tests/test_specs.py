@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilab as rl
-from resilab.consistency.participant import Participant
 from resilab.lab.fleet import Fleet
 from resilab.validation import Spec
 

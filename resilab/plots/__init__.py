@@ -1,5 +1,15 @@
 """Pictures of runs and sweeps, drawn with matplotlib: every panel takes axes and returns them."""
 
+from .communication import (
+    calls_by_tier,
+    message_fates,
+    message_flow,
+    message_lag,
+    messaging_overview,
+    request_trace,
+    tiers_overview,
+    workers_by_tier,
+)
 from .run import latency_ecdf, latency_over_time, outcomes_over_time, overview, queue_and_workers
 from .style import (
     FAULT_COLOUR,
@@ -14,9 +24,11 @@ from .style import (
     label,
     legend,
     lightness,
+    log_axis,
     mark_faults,
     nice,
     picture,
     reach,
 )
 from .sweeps import differences, front, trade_off, words
+from .traces import measured_and_simulated, trace_latency
