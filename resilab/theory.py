@@ -362,6 +362,7 @@ def _inverse_erlang_b(workers: int, offered: float) -> float:
 def _chances(steps: list[float]) -> list[float]:
     """Return the chances of states 0, 1, ... of a birth-death chain from the ratio of each to the last."""
     logs = list(itertools.accumulate((math.log(step) for step in steps), initial=0.0))
-    weights = [math.exp(value - max(logs)) for value in logs]
+    highest = max(logs)
+    weights = [math.exp(value - highest) for value in logs]
     total = math.fsum(weights)
     return [weight / total for weight in weights]

@@ -62,7 +62,7 @@ class TestLimits:
         assert alone.utilization == pytest.approx(0.5 / 2.5)
         many = theory.closed_loop(4000, 500.0, 10, 1.0)
         open_queue = theory.mmc(4000 / (500.0 + many.mean_latency), 10, 1.0)
-        assert many.mean_wait == pytest.approx(open_queue.mean_wait, rel=0.01)
+        assert many.mean_wait == pytest.approx(open_queue.mean_wait, rel=0.02)
 
     def test_retry_at_its_ends(self):
         assert theory.retry(0.0, 5) == theory.RetryNumbers(1.0, 1.0)
