@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 OUTCOMES = ("success", "degraded", "rejected", "timeout", "failure")
@@ -55,9 +57,8 @@ class RequestColumns:
         }
         for name, values in old.items():
             self.arrays[name][:rows] = values
-        self.arrival, self.end, self.outcome, self.cause, self.attempts, self.client, self.operation = (
-            memoryview(values) for values in self.arrays.values()
-        )
+        views: list[Any] = [memoryview(values) for values in self.arrays.values()]
+        self.arrival, self.end, self.outcome, self.cause, self.attempts, self.client, self.operation = views
 
     def grow(self) -> None:
         """Double the number of rows."""

@@ -226,7 +226,8 @@ class _Arrivals:
         times, parts, keys = [np.empty(0)], [np.empty(0, int)], [np.empty(0, int)]
         for index, part in enumerate(scenario.parts):
             if not isinstance(part.workload, ClosedLoop):
-                own = part.workload.arrivals(scenario.duration, run.seed, stream_name(part.name, "arrivals"))
+                stream = stream_name(part.name, "arrivals")
+                own = part.workload.arrivals(scenario.duration, run.seed, stream)  # type: ignore[arg-type]
                 times.append(own)
                 parts.append(np.full(len(own), index))
                 keys.append(np.arange(len(own)))
