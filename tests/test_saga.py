@@ -430,3 +430,28 @@ def play(steps, failures, tries):
     kinds = [row[3] for row in saga.rows]
     words = ("committed", "compensated", "stuck")
     return *(status == word for word in words), kinds.count("compensate"), kinds.count("execute")
+
+
+def test_a_step_that_was_under_way_at_a_crash_is_in_doubt():
+    """The charge of the dead orchestrator takes effect late, the one of its successor fails: no money is kept."""
+    env, calls = simpy.Environment(), []
+
+    def serve():
+        calls.append(env.now)
+        number = len(calls)
+        yield env.timeout(2.0 if number == 1 else 0.1)
+        if number == 2:
+            raise rl.ServiceError("no")
+
+    payment = rl.Payment().bind(env, serve)
+    services = rl.Inventory().bind(env), payment, rl.OrderRepository().bind(env)
+    saga = rl.CreateOrderSaga(*services).bind(env)
+    command = {"order_id": 1, "customer_id": 1, "items": [1], "total": 5.0}
+    process = env.process(saga.execute(command, "x"))
+    env.run(until=1)
+    rl.crash(process)
+    (result,) = run(env, saga.recover())
+    env.run()
+    assert len(calls) == 3
+    assert result.compensated == ("process_payment", "reserve_inventory")
+    assert payment.status("x/process_payment") == "none"
