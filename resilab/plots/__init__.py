@@ -10,6 +10,7 @@ from .communication import (
     tiers_overview,
     workers_by_tier,
 )
+from .health import STATE_COLOURS, fleet_overview, replicas_over_time, scorecard
 from .run import latency_ecdf, latency_over_time, outcomes_over_time, overview, queue_and_workers
 from .style import (
     FAULT_COLOUR,

@@ -20,12 +20,13 @@ from .style import (
     axes_or_new,
     label,
     legend,
+    log_axis,
     mark_faults,
     nice,
     reach,
 )
 
-_BREAKER_COLOURS = {"half-open": "#f4a259", "open": "#b3261e"}
+_BREAKER_COLOURS = {"half-open": "#c2660c", "open": "#b3261e"}
 _BINS = 60
 _DOTS = {"linestyle": "none", "marker": ".", "markersize": 3.0, "markeredgewidth": 0}
 _WORKER_COLOUR = "#f2c9a0"
@@ -116,16 +117,9 @@ def _mark_breakers(ax: Axes, result: Result) -> None:
         edges = np.append(times, max(_duration(result), times[-1]))
         style = {"fill": True, "facecolor": colour, "linewidth": 0, "zorder": 2.5, "label": f"_breaker {state}"}
         add_steps(ax, edges, 0.85 + 0.06 * share, 0.85, transform=ax.get_xaxis_transform(), **style)
-    ax.text(
-        0.004,
-        0.88,
-        "breaker open",
-        transform=ax.transAxes,
-        va="center",
-        fontsize=8.0,
-        color=_BREAKER_COLOURS["open"],
-        zorder=2.4,
-    )
+    for height, (state, colour) in zip((0.81, 0.88), _BREAKER_COLOURS.items(), strict=True):
+        text = f"breaker {state}"
+        ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, color=colour, zorder=2.4)
 
 
 def breaker_share(result: Result, names: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,12 +175,11 @@ def latency_ecdf(result: Result, ax: Axes | None = None, *, baseline: Result | N
         The axes.
     """
     ax = axes_or_new(ax)
-    if ax.get_xscale() != "log":
-        ax.set_xscale("log")
+    log_axis(ax)
     shown = [_ended(run) for run in (result, baseline) if run is not None]
     positive = np.concatenate([latency[latency > 0] for latency, _ in shown])
     low, high = (positive.min(), positive.max()) if len(positive) else (0.01, 1.0)
-    low, high = 10.0 ** np.floor(np.log10(max(low, high / 1e4, 1e-3))), 10.0 ** np.ceil(np.log10(high))
+    low, high = 10.0 ** np.floor(np.log10(max(low, high / 1e4, 1e-3))), 10.0 ** np.ceil(np.log10(0.99 * high))
     if baseline is not None:
         _ecdf(
             ax, *_ended(baseline), low, high, all_colour=KEPT_COLOUR, success_colour=KEPT_COLOUR, names=("", "baseline")

@@ -12,8 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
+from matplotlib.ticker import FuncFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
+from ..lab.fleet import ReplicaFault
 from ..lab.metrics import services_of
 from ..lab.result import Result
 
@@ -153,6 +155,18 @@ def reach(ax: Axes, *, x: tuple[float, ...] = (), y: tuple[float, ...] = ()) -> 
         ax.update_datalim(np.column_stack([xs.ravel(), ys.ravel()]), updatex=len(x) > 1, updatey=len(y) > 1)
 
 
+def log_axis(ax: Axes, axis: str = "x") -> None:
+    """Make an axis logarithmic, with plain numbers such as 0.01 beside its ticks."""
+    one = ax.xaxis if axis == "x" else ax.yaxis
+    if one.get_scale() != "log":
+        (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+        one.set_major_formatter(FuncFormatter(_plain_number))
+
+
+def _plain_number(value: float, _: int) -> str:
+    return f"{value:g}"
+
+
 def nice(value: float) -> float:
     """Return the first round number that is not below *value*, for the end of an axis."""
     if not value > 0 or math.isinf(value):
@@ -174,6 +188,8 @@ def describe(fault: Fault) -> str:
             return f"{fault.rate:.0%} errors"
         case CapacityLoss():
             return f"{fault.workers} workers lost"
+        case ReplicaFault():
+            return f"replica {fault.replica}: {fault.mode}"
     return type(fault).__name__.lower()
 
 
