@@ -179,6 +179,14 @@ def test_repeated_sends_draw_anew_at_every_tier():
     assert all(each == list(range(1, len(each) + 1)) for each in numbers)
 
 
+def test_only_a_share_of_the_calls_need_the_service_below():
+    leaf = Service(50, 0.1, name="leaf")
+    api = Tier(50, 0.1, name="api", calls=Downstream(leaf, share=0.25))
+    result = rl.simulate(rl.Scenario(rl.Steady(50), api, duration=40.0), 1)
+    assert (result.attempts["service"] == "leaf").sum() == pytest.approx(500, abs=5 * np.sqrt(375))
+    assert set(result.latency.round(6)) == {0.1, 0.2}
+
+
 def test_a_fallback_below_makes_the_whole_request_degraded():
     leaf = Service(9, 0.1, name="leaf", failure_rate=0.5)
     api = Tier(9, 0.1, name="api", calls=Downstream(leaf, rl.Fallback("cached")))

@@ -89,7 +89,7 @@ class _Run:
                 self.env, seed=self.seed, attempts=self.attempts.get(service.name), causes=self.causes
             )
             for call in getattr(service, "calls", ()):
-                live.connect(self._bind_service(call.service, level + 1), call.policy, self.log, level)
+                live.connect(self._bind_service(call.service, level + 1), call.policy, self.log, level, call.share)
         return self.services[service.name]
 
     def _bind_client(self, client: int) -> list[Call]:

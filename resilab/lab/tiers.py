@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpy
 
@@ -12,9 +12,10 @@ from ..communication.deadline import Deadline
 from ..engine import Request, Steps, interrupt, start
 from ..errors import NEVER_HANDLED, DownstreamError, ResilienceError, ServiceError
 from ..events import EventLog
+from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance
+from ..validation import Spec, instance, ratio
 from .records import AttemptColumns, Causes
 from .service import _QUEUED, _RUNNING, Job, LiveService, Service
 
@@ -29,14 +30,17 @@ class Downstream(Spec):
     Args:
         service: What it calls.
         policy: The policies around the call, state of its own for each caller.
+        share: Share of the served calls that make it, from 0 to 1.
     """
 
     service: Service
     policy: Policy = field(default_factory=ResiliencePolicy)
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         instance("service", self.service, Service)
         instance("policy", self.policy, Policy)
+        ratio("share", self.share)
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,15 @@ class BelowRequest(Request):
         self._has_abandoned = value
 
 
+class _Call(NamedTuple):
+    """A live call to a service below."""
+
+    name: str
+    run: Callable[[], Steps]
+    share: float
+    needs: KeyedDraws
+
+
 class LiveTier(LiveService):
     """A tier in an environment: `yield from tier.request()`."""
 
@@ -179,12 +192,14 @@ class LiveTier(LiveService):
         super().__init__(spec, env, seed, attempts, causes)
         self._seed = seed
         self._causes = causes
-        self._calls: list[tuple[str, Callable[[], Steps]]] = []
+        self._calls: list[_Call] = []
         self._tasks: dict[Job, Any] = {}
         self._due: dict[Job, float] = {}  # deadlines of queued calls
         self._deadline = Deadline().bind(env, depth=_DEPTH)
 
-    def connect(self, service: Any, policy: Policy, log: EventLog | None = None, level: int = 1) -> None:
+    def connect(
+        self, service: Any, policy: Policy, log: EventLog | None = None, level: int = 1, share: float = 1.0
+    ) -> None:
         """Let each call that is served call *service* under *policy*.
 
         Args:
@@ -192,12 +207,14 @@ class LiveTier(LiveService):
             policy: A spec; the tier makes its own live policy.
             log: Where the policy writes what happens.
             level: How many tiers are above; orders time limits that pass at one instant.
+            share: Share of the served calls that make it.
         """
         name = f"{self.spec.name}/{service.spec.name}"
         depth = _DEPTH * level
         self._deadline = Deadline().bind(self.env, depth=depth)
         live = ResiliencePolicy(policy).bind(self.env, seed=self._seed, log=log, name=name, depth=depth + 1)
-        self._calls.append((service.spec.name, live.around(service.request)))
+        needs = KeyedDraws(self._seed, f"{name}/share", uniform)
+        self._calls.append(_Call(service.spec.name, live.around(service.request), share, needs))
 
     def _submit(self, process: Any, request: Request) -> Job:
         job = super()._submit(process, request)
@@ -245,10 +262,12 @@ class LiveTier(LiveService):
             raise ServiceError(f"{self.spec.name} failed")
         process: Any = self.env.active_process
         own = process.request
-        for name, call in self._calls:
-            process.request = request = BelowRequest(job.request, name, own.deadline)
+        for call in self._calls:
+            if call.share < 1 and call.needs(key, send) >= call.share:
+                continue
+            process.request = request = BelowRequest(job.request, call.name, own.deadline)
             try:
-                yield from call()
+                yield from call.run()
             except NEVER_HANDLED:
                 raise
             except Exception as error:
