@@ -272,5 +272,6 @@ class _FleetAsService:
         self.name = fleet.name
         self.workers = fleet.workers_in_all
         self.latency = fleet.latency
-        self.faults = fleet.faults
+        below = () if fleet.dependency is None else fleet.dependency.service.faults
+        self.faults = tuple(fault for fault in (*fleet.faults, *below) if fault.end < math.inf)
         self.bind = fleet.bind

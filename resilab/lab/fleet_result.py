@@ -109,12 +109,12 @@ class FleetResult(Result):
         """Return how many containers were started again."""
         return len(self.restart_times())
 
-    def restart_times(self) -> list[float]:
-        """Return when containers were started again, in seconds."""
+    def restart_times(self, replica: int | None = None) -> list[float]:
+        """Return when containers of one replica, or of all, were started again, in seconds."""
         last: dict[int, str] = {}
         times = []
         for time, number, state, _ in self.state_rows:
-            if last.get(number) == "back-off" and state != "back-off":
+            if last.get(number) == "back-off" != state and replica in (None, number):
                 times.append(time)
             last[number] = state
         return times

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.fleet import ReplicaFault
+from ..lab.fleet import ReplicaFault
 from ..lab.metrics import services_of
 from ..lab.result import Result
 
@@ -188,6 +189,8 @@ def describe(fault: Fault) -> str:
             return f"{fault.rate:.0%} errors"
         case CapacityLoss():
             return f"{fault.workers} workers lost"
+        case ReplicaFault():
+            return f"replica {fault.replica}: {fault.mode}"
         case ReplicaFault():
             return f"replica {fault.replica}: {fault.mode}"
     return type(fault).__name__.lower()
