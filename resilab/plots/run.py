@@ -179,7 +179,7 @@ def latency_ecdf(result: Result, ax: Axes | None = None, *, baseline: Result | N
     shown = [_ended(run) for run in (result, baseline) if run is not None]
     positive = np.concatenate([latency[latency > 0] for latency, _ in shown])
     low, high = (positive.min(), positive.max()) if len(positive) else (0.01, 1.0)
-    low, high = 10.0 ** np.floor(np.log10(max(low, high / 1e4, 1e-3))), 10.0 ** np.ceil(np.log10(0.99 * high))
+    low, high = 10.0 ** np.floor(np.log10(max(low, high / 1e4, 1e-3))), nice(1.3 * high)
     if baseline is not None:
         _ecdf(
             ax, *_ended(baseline), low, high, all_colour=KEPT_COLOUR, success_colour=KEPT_COLOUR, names=("", "baseline")

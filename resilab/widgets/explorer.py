@@ -23,6 +23,7 @@ from .pace import Pace
 
 _CACHE_SIZE = 32
 _MOST_NUMBERS = 9
+_WORKING = '<span role="status">working ...</span>'
 
 
 def explore(
@@ -164,19 +165,23 @@ class Explorer(ipywidgets.VBox):
                 control.input.value = control.start
         finally:
             self._is_held = False
-        self._pace.ask()
+        self._ask()
 
     def _changed(self, _: Any) -> None:
-        if not self._is_held:  # several controls change: show them together
-            self._pace.ask()
+        if not self._is_held:  # else several controls change, and are shown together
+            self._ask()
+
+    def _ask(self) -> None:
+        """Show the settings now, or as soon as a slow run lets."""
+        if self._pace.is_slow:
+            self.message.value = _WORKING
+        self._pace.ask()
 
     def _refresh(self) -> None:
         settings = self.settings
         if settings == self._shown:
             self._say(None)
             return
-        if self._pace.is_slow:
-            self.message.value = '<span role="status">working ...</span>'
         try:
             self._show(settings)
         except Exception as error:

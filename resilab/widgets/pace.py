@@ -39,7 +39,8 @@ class Pace:
         self._took = 0.0
         self._asked = 0.0
         self._first_asked = 0.0
-        self._is_waiting = False
+        self.is_waiting = False
+        """Whether a setting waits for its turn."""
 
     @property
     def is_slow(self) -> bool:
@@ -53,8 +54,8 @@ class Pace:
             self._go()
             return
         self._asked = self._clock()
-        if not self._is_waiting:
-            self._is_waiting = True
+        if not self.is_waiting:
+            self.is_waiting = True
             self._first_asked = self._asked
             loop.call_later(_PAUSE, self._go_when_quiet, loop)
 
@@ -63,7 +64,7 @@ class Pace:
         if now - self._asked < _PAUSE / 2 and now - self._first_asked < _LONGEST_PAUSE:
             loop.call_later(_PAUSE, self._go_when_quiet, loop)
             return
-        self._is_waiting = False
+        self.is_waiting = False
         self._go()
 
     def _go(self) -> None:

@@ -14,6 +14,12 @@ pytestmark = pytest.mark.browser
 
 HEADLINE = ".resilab-headline"
 PICTURE = ".widget-image"
+MESSAGE = ".resilab-message"
+IS_SETTLED = """([image, message, old]) => {
+    const kernel = document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status;
+    if (kernel !== 'idle' || message.textContent.includes('working')) window.quietSince = performance.now();
+    return image.src !== old || performance.now() - window.quietSince > 1000;
+}"""
 KEYS = ("ArrowRight", "PageUp", "End", "Home", "PageUp")
 
 
@@ -119,17 +125,13 @@ def check_no_error(explorer: Any) -> None:
 
 def check_buttons(page: Any, explorer: Any) -> None:
     """Keep as baseline, show as code and reset work by keyboard."""
-    picture = state_of(explorer)[0]
+    row = explorer.locator(HEADLINE).get_by_role("rowheader", name="baseline")
     press(page, explorer, "Keep as baseline")
-    settle(page, explorer, picture)
-    assert "baseline" in explorer.locator(HEADLINE).inner_text()
+    row.wait_for()
     press(page, explorer, "Show as code")
-    explorer.locator("pre").wait_for()
-    assert "scenario = " in explorer.locator("pre").inner_text()
-    picture = state_of(explorer)[0]
+    explorer.locator("pre", has_text="scenario = ").wait_for()
     press(page, explorer, "Reset")
-    settle(page, explorer, picture)
-    assert "baseline" not in explorer.locator(HEADLINE).inner_text()
+    row.wait_for(state="detached")
 
 
 def press(page: Any, explorer: Any, name: str) -> None:
@@ -143,16 +145,9 @@ def state_of(explorer: Any) -> tuple[str, str]:
     return explorer.locator(PICTURE).get_attribute("src"), explorer.locator(HEADLINE).inner_text()
 
 
-def settle(page: Any, explorer: Any, picture: str, limit: float = 10.0) -> None:
-    """Wait for a picture that differs, or until it is clear that there is none; then for the rest of the answer."""
-    handle = explorer.locator(PICTURE).element_handle()
-    try:
-        page.wait_for_function("([each, old]) => each.src !== old", arg=[handle, picture], timeout=1500)
-    except Exception as error:
-        if "Timeout" not in type(error).__name__:
-            raise
-    page.wait_for_function(
-        "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'",
-        timeout=1000 * limit,
-    )
-    page.wait_for_timeout(100)
+def settle(page: Any, explorer: Any, picture: str) -> None:
+    """Wait for another picture, or until it is clear that there will be none."""
+    handles = [explorer.locator(each).element_handle() for each in (PICTURE, MESSAGE)]
+    page.evaluate("window.quietSince = performance.now()")
+    page.wait_for_function(IS_SETTLED, arg=[*handles, picture], timeout=30_000)
+    page.wait_for_timeout(100)  # the numbers follow the picture
