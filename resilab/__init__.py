@@ -60,6 +60,7 @@ from .health.registry import HealthCheck, HealthCheckRegistry
 from .health.status import Health, HealthStatus, SystemHealth
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
+from .lab.fleet_result import FleetResult
 from .lab.messaging import Consumers, MessagingScenario
 from .lab.messaging_result import MessagingResult
 from .lab.outbox_scenario import OutboxScenario

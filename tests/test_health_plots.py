@@ -50,8 +50,30 @@ def test_probes_are_dots_and_crosses(run):
 def test_a_fault_is_drawn_until_the_restart_that_cures_it(run):
     """The line below the lane ends with the new container."""
     ax = rl.plots.replicas_over_time(run)
-    (line,) = [line for line in ax.get_children() if getattr(line, "get_linewidth", int)() == 2.5]
+    thick = [line for line in ax.get_children() if getattr(line, "get_linewidth", int)() == 2.5]
+    (line,) = [line for line in thick if len(line.get_xdata())]  # the other one is for the legend
     assert list(line.get_xdata()) == [20, run.restart_times(1)[0]]
+
+
+def test_an_explorer_of_a_fleet_moves():
+    """A new setting gives a new picture and new numbers, on axes and a legend that stay."""
+
+    def build(failure_threshold=3):
+        probe = rl.KubernetesProbe(failure_threshold=failure_threshold)
+        pod = rl.KubernetesPod(readiness=probe, liveness=probe)
+        fleet = rl.Fleet(3, workers=5, latency=0.1, pod=pod, faults=rl.ReplicaFault(20, replica=1))
+        return rl.FleetScenario(rl.Poisson(10), fleet, rl.Timeout(1.0), 60.0)
+
+    explorer = rl.explore(
+        build, plot=rl.plots.fleet_overview, numbers=rl.FleetResult.headline, failure_threshold=(1, 6)
+    )
+    before, numbers = explorer.image.value, explorer.numbers
+    legend = explorer.stage.axes[1].get_legend()
+    explorer.controls["failure_threshold"].value = 1
+    assert explorer.error is None
+    assert explorer.image.value != before
+    assert float(explorer.numbers["success"][:-1]) > float(numbers["success"][:-1])
+    assert explorer.stage.axes[1].get_legend() is legend
 
 
 def test_states_differ_in_lightness():

@@ -55,19 +55,7 @@ class FleetResult(Result):
         """
         import pandas as pd
 
-        rows: list[list[object]] = []
-        for number in range(self.scenario.fleet.replicas):  # type: ignore[attr-defined]
-            own = [row for row in self.state_rows if row[1] == number]
-            ends = [row[0] for row in own[1:]] + [self.end]
-            for (start, _, state, is_ready), end in zip(own, ends, strict=True):
-                word = ("ready" if is_ready else "not ready") if state == "running" else state
-                if end <= start:
-                    continue
-                if rows and rows[-1][:2] == [number, word] and rows[-1][3] == start:
-                    rows[-1][3] = end
-                else:
-                    rows.append([number, word, start, end])
-        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+        columns = list(zip(*self.stays(), strict=True)) or [(), (), (), ()]
         return pd.DataFrame(
             {
                 "replica": pd.Series(columns[0], dtype="int32"),
@@ -76,6 +64,20 @@ class FleetResult(Result):
                 "end": pd.Series(columns[3], dtype="float64"),
             }
         )
+
+    def stays(self) -> list[tuple[int, str, float, float]]:
+        """Return the rows of `replicas` as tuples."""
+        found: list[tuple[int, str, float, float]] = []
+        for number in range(self.scenario.fleet.replicas):  # type: ignore[attr-defined]
+            own = [row for row in self.state_rows if row[1] == number]
+            ends = [row[0] for row in own[1:]] + [self.end]
+            for (start, _, state, is_ready), end in zip(own, ends, strict=True):
+                word = ("ready" if is_ready else "not ready") if state == "running" else state
+                if found and found[-1][:2] == (number, word) and found[-1][3] == start:
+                    found[-1] = (*found[-1][:3], end)
+                elif end > start:
+                    found.append((number, word, start, end))
+        return found
 
     @cached_property
     def probes(self) -> pd.DataFrame:
@@ -126,3 +128,10 @@ class FleetResult(Result):
         if replica is not None:
             is_bad &= rows["replica"] == replica
         return int(is_bad.sum())
+
+    def headline(self) -> dict[str, str]:
+        """Return what an explorer writes above the picture of a fleet."""
+        counts, total = self.counts(), max(1, len(self))
+        shares = {word: f"{counts[word] / total:.1%}" for word in ("success", "rejected", "timeout", "failure")}
+        ready = [count for time, count in self.ready_replicas().items() if time < self.scenario.duration]  # type: ignore[operator]
+        return {"requests": str(len(self)), **shares, "restarts": str(self.restarts()), "fewest ready": str(min(ready))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,7 @@ class LiveFleet:
         self.dependency: Any = None if spec.dependency is None else spec.dependency.service.bind(env, seed=seed)
         self.replicas: list[Replica] = []
         self._ready: list[Replica] = []
+        self._ready_numbers: list[int] = []
         env.process(self._begin())  # at this instant, before any arrival
 
     def _begin(self) -> Steps:
@@ -115,12 +117,13 @@ class LiveFleet:
             return min(ready, key=lambda replica: len(replica.inside))
         if self.spec.balancing == "random":
             return ready[int(self._balance(request.key, request.sends) * len(ready))]
-        replica = next((each for each in ready if each.number >= self._next), ready[0])
+        replica = ready[bisect_left(self._ready_numbers, self._next) % len(ready)]
         self._next = replica.number + 1
         return replica
 
     def _changed(self) -> None:
         self._ready = [replica for replica in self.replicas if replica.pod is not None and replica.pod.is_ready]
+        self._ready_numbers = [replica.number for replica in self._ready]
         for replica in self.replicas:
             if replica.pod is not None:
                 self._note_state(replica.number, str(replica.pod.state), replica.pod.is_ready)

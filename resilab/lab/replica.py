@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -43,7 +42,7 @@ class Call:
         "work",
     )
 
-    def __init__(self, env: simpy.Environment, request: Request | None, work: Callable[[], float]) -> None:
+    def __init__(self, env: simpy.Environment, request: Request | None, work: float) -> None:
         self.request = request
         self.send = 0 if request is None else request.sends
         self.submitted = env.now
@@ -106,7 +105,7 @@ class Replica:
         """Serve one call of the balancer."""
         request.sends += 1
         send = request.sends - 1
-        call = Call(self.env, request, lambda: self.fleet.latency(request.key, send))
+        call = Call(self.env, request, self.fleet.latency(request.key, send))
         call.needs_dependency = self.fleet.needs_dependency(request)
         return (yield from self._enter(call))
 
@@ -134,10 +133,11 @@ class Replica:
     def _start(self, call: Call) -> None:
         self.busy += 1
         call.started = self.env.now
-        timer = self.env.timeout(call.work())
-        timer.callbacks.append(lambda _: self._worked(call))  # type: ignore[union-attr]
+        timer = self.env.timeout(call.work, call)
+        timer.callbacks.append(self._worked)  # type: ignore[union-attr]
 
-    def _worked(self, call: Call) -> None:
+    def _worked(self, timer: simpy.Event) -> None:
+        call: Call = timer.value
         if not call.is_inside:
             return
         if call.request is not None and self.fleet.fails(call.request, call.send - 1):
@@ -302,7 +302,7 @@ class Replica:
         if self.fleet.probe_fails(self.number, probe):
             raise ServiceError("the answer was lost")
         if self.fleet.spec.probes_need_worker:
-            yield from self._enter(Call(self.env, None, lambda: self.fleet.probe_latency(self.number, probe)))
+            yield from self._enter(Call(self.env, None, self.fleet.probe_latency(self.number, probe)))
         if kind in self._checks:
             return (yield from self._checks[kind].check_all())
         return None

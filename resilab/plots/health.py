@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ..lab.fleet import ReplicaFault
@@ -27,17 +26,19 @@ STATE_COLOURS = {
     "back-off": "#3d1f4f",
 }
 """One colour a state of a replica, different in lightness, too."""
+_FAULT_LINE = "#b3261e"
 _LEVELS = {"liveness": 0.18, "readiness": -0.18, "startup": 0.0}
 _SIDES = ("protection", "price")
 _SIDE_COLOURS = {"protection": SERIES_COLOURS[0], "price": SERIES_COLOURS[1]}
 
 
-def fleet_overview(result: FleetResult, figure: Figure | None = None) -> Figure:
+def fleet_overview(result: FleetResult, figure: Figure | None = None, *, baseline: FleetResult | None = None) -> Figure:
     """Draw a run of a fleet as two panels: outcomes over time, and what each replica did.
 
     Args:
         result: A recorded run of a `FleetScenario`.
         figure: Where to draw. None makes a new picture, which a notebook shows.
+        baseline: A run whose successes are drawn as a dashed line.
 
     Returns:
         The figure.
@@ -45,7 +46,7 @@ def fleet_overview(result: FleetResult, figure: Figure | None = None) -> Figure:
     if figure is None:
         figure = Picture(figsize=(10.0, 5.0), dpi=100, layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
-    outcomes_over_time(result, top)
+    outcomes_over_time(result, top, baseline=baseline)
     label(top, "", "requests per second")
     replicas_over_time(result, bottom)
     return figure
@@ -71,40 +72,38 @@ def replicas_over_time(result: FleetResult, ax: Axes | None = None) -> Axes:
     end = float(result.scenario.duration or result.end)
     if fleet.dependency is not None:
         mark_faults(ax, fleet.dependency.service.faults)
-    rows = result.replicas
-    for replica, state, start, stop in rows.astype({"state": str}).itertuples(index=False):
+    for word, colour in STATE_COLOURS.items():  # every state is in the legend, seen or not: it stays as it is
+        ax.add_artist(Rectangle((0, 0), 0, 0, facecolor=colour, linewidth=0, label=word))
+    for replica, word, start, stop in result.stays():
         if start < end:
             box = Rectangle((start, replica - 0.38), min(stop, end) - start, 0.76, linewidth=0)
-            box.set_facecolor(STATE_COLOURS[state])
+            box.set_facecolor(STATE_COLOURS[word])
             ax.add_artist(box)
     _draw_probes(ax, result, end)
+    add_line(ax, [], [], color=_FAULT_LINE, linewidth=2.5, label="fault")
     for fault in fleet.faults:
         stop = min(_cured(result, fault), end)
-        add_line(ax, [fault.start, stop], [fault.replica - 0.44] * 2, color="#b3261e", linewidth=2.5)
+        add_line(ax, [fault.start, stop], [fault.replica - 0.44] * 2, color=_FAULT_LINE, linewidth=2.5)
     reach(ax, x=(0.0, end), y=(-0.55, fleet.replicas - 0.45))
     ax.set_yticks(range(fleet.replicas))
     label(ax, "time (s)", "replica")
-    seen = set(rows.loc[rows["start"] < end, "state"])
-    handles: list[Patch | Line2D] = [
-        Patch(color=colour, label=word) for word, colour in STATE_COLOURS.items() if word in seen
-    ]
-    if not result.probes["success"].all():
-        handles.append(Line2D([], [], color=INK, marker="x", linestyle="none", markersize=4, label="failed probe"))
-    if fleet.faults:
-        handles.append(Line2D([], [], color="#b3261e", linewidth=2.5, label="fault"))
-    legend(ax, handles=handles)
+    legend(ax, ncols=8)
     return ax
 
 
 def _draw_probes(ax: Axes, result: FleetResult, end: float) -> None:
-    probes = result.probes
-    probes = probes[probes["end"] <= end]
-    heights = probes["replica"].to_numpy() + probes["probe"].astype(str).map(_LEVELS).to_numpy(dtype=float)
-    is_good = probes["success"].to_numpy()
-    times = probes["end"].to_numpy()
+    good: list[tuple[float, float]] = []
+    bad: list[tuple[float, float]] = []
+    for replica, probe, _, time, is_success, _ in result.probe_rows:
+        if time <= end:
+            (good if is_success else bad).append((time, replica + _LEVELS[probe]))
     style = {"linestyle": "none", "color": INK}
-    add_line(ax, times[is_good], heights[is_good], marker=".", markersize=2.5, alpha=0.5, **style)
-    add_line(ax, times[~is_good], heights[~is_good], marker="x", markersize=4.5, markeredgewidth=1.2, **style)
+    add_line(ax, *_columns(good), marker=".", markersize=2.5, alpha=0.5, **style)
+    add_line(ax, *_columns(bad), marker="x", markersize=4.5, markeredgewidth=1.2, label="failed probe", **style)
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _cured(result: FleetResult, fault: ReplicaFault) -> float:
