@@ -10,7 +10,17 @@ from .communication import (
     tiers_overview,
     workers_by_tier,
 )
+from .consistency import (
+    outbox_backlog,
+    outbox_delay,
+    outbox_fates,
+    outbox_overview,
+    saga_gantt,
+    saga_overview,
+    saga_verdicts,
+)
 from .health import STATE_COLOURS, fleet_overview, replicas_over_time, scorecard
+from .intervals import intervals
 from .run import latency_ecdf, latency_over_time, outcomes_over_time, overview, queue_and_workers
 from .style import (
     FAULT_COLOUR,
