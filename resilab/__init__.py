@@ -40,12 +40,14 @@ from .errors import (
     NotAGeneratorError,
     PoolClosedError,
     PoolTimeoutError,
+    RateLimitedError,
     ReplicaLostError,
     ReplicaRefusedError,
     ResilienceError,
     ServiceError,
     ServiceOverloadedError,
     StatusError,
+    ThrottledError,
     TimeoutExceededError,
     UnfinishedRunError,
     UnknownTopicError,
@@ -74,11 +76,13 @@ from .lab.trace import BadRow, Trace
 from .lab.trace_file import read_trace
 from .lab.trace_text import TraceError
 from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
+from .resilience.adaptive_throttle import AdaptiveThrottle
 from .resilience.backoff import Backoff
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
 from .resilience.fallback import Fallback
 from .resilience.policy import ResiliencePolicy, compose
+from .resilience.rate_limiter import RateLimiter
 from .resilience.resilient_service import ResilientService
 from .resilience.retry import Retry
 from .resilience.timeout import Timeout

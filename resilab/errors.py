@@ -4,6 +4,8 @@
     +-- CallRejectedError            the call was never sent
     |   +-- CircuitOpenError         by a circuit breaker
     |   +-- BulkheadFullError        by a bulkhead
+    |   +-- RateLimitedError         by a rate limiter
+    |   +-- ThrottledError           by an adaptive throttle
     |   +-- PoolTimeoutError         by a connection pool that had no connection in time
     |   +-- PoolClosedError          by a connection pool that is closed
     |   +-- NoReplicaError           by a load balancer that has no ready replica
@@ -57,6 +59,18 @@ class BulkheadFullError(CallRejectedError):
     """The bulkhead has no permit, and no place in its wait queue or no patience left."""
 
     cause = "bulkhead_full"
+
+
+class RateLimitedError(CallRejectedError):
+    """The rate limiter has no permit in time."""
+
+    cause = "rate_limited"
+
+
+class ThrottledError(CallRejectedError):
+    """The client rejected its own call, because the dependency rejects too many."""
+
+    cause = "throttled"
 
 
 class PoolTimeoutError(CallRejectedError):

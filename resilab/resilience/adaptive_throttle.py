@@ -1,0 +1,123 @@
+"""Adaptive throttle: a client that rejects its own calls while the dependency rejects them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from ..engine import Steps, request_of
+from ..errors import NEVER_HANDLED, ThrottledError
+from ..events import EventLog
+from ..randomness import KeyedDraws, uniform
+from ..validation import at_least, positive
+from .base import LivePolicy, Policy
+from .retry import ErrorFilter, error_filter
+from .windows import TimeWindow
+
+
+@dataclass(frozen=True)
+class AdaptiveThrottle(Policy):
+    """Reject a call before it is sent, the more likely the fewer were accepted lately.
+
+    With the calls of the last *window* seconds, those rejected here among them, the
+    probability is max(0, (requests - multiplier * accepts) / (requests + 1)). While it
+    throttles, it sends multiplier times as many calls as are accepted.
+
+    Args:
+        multiplier: Calls that it sends for each that is accepted, at least 1.
+        window: Seconds that count.
+        refusals: Errors that mean "not accepted", as class, tuple of classes or
+            predicate. None is every error.
+
+    Raises:
+        ThrottledError: From `execute`, when the call is rejected here.
+
+    Example:
+        >>> AdaptiveThrottle()
+        AdaptiveThrottle(multiplier=2.0, window=120.0, refusals=None)
+
+    Source: "Handling Overload" in the book Site Reliability Engineering.
+    """
+
+    multiplier: float = 2.0
+    window: float = 120.0
+    refusals: ErrorFilter | None = None
+
+    def __post_init__(self) -> None:
+        at_least("multiplier", self.multiplier, 1)
+        positive("window", self.window)
+        error_filter("refusals", self.refusals)
+
+    def probability(self, requests: int, accepts: int) -> float:
+        """Return the probability with which it rejects: a pure function."""
+        return max(0.0, (requests - self.multiplier * accepts) / (requests + 1))
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveAdaptiveThrottle:
+        return LiveAdaptiveThrottle(self, env, name or "adaptive_throttle", log, seed)
+
+
+class LiveAdaptiveThrottle(LivePolicy):
+    """An adaptive throttle in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        calls: How many calls it was asked for.
+        rejections: How many of them it has rejected.
+    """
+
+    def __init__(
+        self, spec: AdaptiveThrottle, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None
+    ) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.calls = 0
+        self.rejections = 0
+        self._is_refusal = error_filter("refusals", spec.refusals)
+        self._requests = TimeWindow(spec.window).open(env.now)
+        self._accepts = TimeWindow(spec.window).open(env.now)
+        self._draws = None if seed is None else KeyedDraws(seed, f"{name}/throttle", uniform)
+
+    @property
+    def reject_probability(self) -> float:
+        """The probability with which it would reject a call now."""
+        now = self.env.now
+        return self.spec.probability(self._requests.counts(now).calls, self._accepts.counts(now).calls)
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        probability = self.reject_probability
+        draw = self._draw() if probability > 0 else 1.0
+        self.calls += 1
+        self._requests.record(self.env.now, False, False)
+        if draw < probability:
+            self.rejections += 1
+            self.note("rejected")
+            raise ThrottledError(f"rejected with probability {probability:.3g}")
+        try:
+            reply = yield from fn(*args)
+        except NEVER_HANDLED:
+            raise
+        except Exception as error:
+            if not self._is_refusal(error):
+                self._accepts.record(self.env.now, False, False)
+            raise
+        self._accepts.record(self.env.now, False, False)
+        return reply
+
+    def _draw(self) -> float:
+        """Draw for this call: the draw belongs to the request and its count of sends and calls here."""
+        if self._draws is None:
+            return random.random()
+        request = request_of(self.env.active_process)
+        return self._draws(self.calls) if request is None else self._draws(request.key, request.backoffs)

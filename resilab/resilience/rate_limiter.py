@@ -1,0 +1,197 @@
+"""Rate limiter: let no more calls through than a rate allows."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from ..engine import Steps
+from ..errors import RateLimitedError
+from ..events import EventLog
+from ..validation import non_negative, one_of, positive, whole
+from .base import LivePolicy, Policy, short_repr
+from .windows import TIE
+
+KINDS = ("token_bucket", "cycle", "smooth", "bursty", "sliding_log")
+
+
+@dataclass(frozen=True)
+class RateLimiter(Policy):
+    """Let *permits* calls through in each *period*.
+
+    | kind | gives | as in |
+    |---|---|---|
+    | "token_bucket" | tokens continuously, up to *burst* of them | hyx, Envoy |
+    | "cycle" | all permits at multiples of *period*; later cycles can be reserved | resilience4j |
+    | "bursty" | the same, counted from the limiter's start | Failsafe |
+    | "smooth" | one permit at each multiple of period / permits | Failsafe |
+    | "sliding_log" | a permit back *period* seconds after it was taken | - |
+
+    Under Poisson arrivals a token bucket rejects as a queue with as many places and a
+    fixed service time loses; a sliding log rejects by Erlang's B formula.
+
+    Args:
+        permits: Permits for each period, at least 1.
+        period: Seconds, above 0.
+        kind: One of the kinds above.
+        burst: Tokens that a token bucket holds, full at first; None is *permits*.
+        max_wait: Longest wait for a permit in seconds; 0 rejects at once. A waiting
+            call has reserved its permit, and keeps it if it is cancelled. Without
+            reservations ("token_bucket", "sliding_log") it must be 0.
+
+    Raises:
+        RateLimitedError: From `execute`, when no permit comes in time.
+
+    Example:
+        >>> RateLimiter(permits=10, period=1.0)
+        RateLimiter(permits=10, period=1.0, kind='token_bucket')
+
+    Source: the rate limiters of resilience4j, Failsafe and hyx.
+    """
+
+    permits: int
+    period: float = 1.0
+    kind: str = "token_bucket"
+    burst: int | None = None
+    max_wait: float = 0.0
+
+    def __post_init__(self) -> None:
+        whole("permits", self.permits, minimum=1)
+        positive("period", self.period)
+        one_of("kind", self.kind, KINDS)
+        if self.burst is not None:
+            whole("burst", self.burst, minimum=1)
+        non_negative("max_wait", self.max_wait, allow_infinite=True)
+        if self.max_wait and self.kind in ("token_bucket", "sliding_log"):
+            raise ValueError(f"max_wait must be 0 with kind={self.kind!r}, got {self.max_wait!r}")
+
+    def __repr__(self) -> str:
+        return short_repr(self, always=3)
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveRateLimiter:
+        return LiveRateLimiter(self, env, name or "rate_limiter", log)
+
+
+class LiveRateLimiter(LivePolicy):
+    """A rate limiter in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        rejections: How many calls it has refused.
+    """
+
+    def __init__(self, spec: RateLimiter, env: simpy.Environment, name: str, log: EventLog | None) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.rejections = 0
+        self._reserve = getattr(self, f"_reserve_{spec.kind}")
+        self._start = 0.0 if spec.kind == "cycle" else env.now
+        self._cycle = self._cycle_of(env.now)
+        self._free = spec.permits  # of the cycle; less than 0 is reserved ahead
+        self._tokens = float(spec.burst or spec.permits)
+        self._filled = env.now
+        self._next_free = 0.0  # since the start, of "smooth"
+        self._taken: deque[float] = deque()
+
+    @property
+    def available(self) -> int:
+        """Permits that are free now; less than 0 counts those reserved ahead."""
+        spec = self.spec
+        if spec.kind == "token_bucket":
+            return math.floor(self._refilled() + TIE)
+        if spec.kind == "sliding_log":
+            return spec.permits - sum(time > self.env.now - spec.period for time in self._taken)
+        if spec.kind == "smooth":
+            return int(self._since_start() >= self._next_free)
+        return self._free_now()[1]
+
+    @property
+    def next_free(self) -> float:
+        """Seconds from the limiter's start to the next free permit of "smooth"."""
+        return self._next_free
+
+    def reserve(self, permits: int = 1) -> float | None:
+        """Take permits and return the seconds to wait for them; None if that is too long."""
+        wait = self._reserve(whole("permits", permits, minimum=1))
+        if wait is None:
+            self.rejections += 1
+        return wait
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        wait = self.reserve()
+        if wait is None:
+            self.note("rejected")
+            raise RateLimitedError(f"no permit within {self.spec.max_wait} s")
+        if wait > 0:
+            yield self.env.timeout(wait)
+        return (yield from fn(*args))
+
+    def _since_start(self) -> float:
+        return self.env.now - self._start
+
+    def _cycle_of(self, now: float) -> int:
+        return math.floor((now - self._start) / self.spec.period + TIE)
+
+    def _free_now(self) -> tuple[int, int]:
+        """Return the cycle that is now, and its free permits."""
+        cycle = self._cycle_of(self.env.now)
+        return cycle, min(self.spec.permits, self._free + (cycle - self._cycle) * self.spec.permits)
+
+    def _reserve_cycle(self, wanted: int) -> float | None:
+        spec = self.spec
+        cycle, free = self._free_now()
+        wait = 0.0
+        if wanted > free:
+            cycles = -(-(wanted - free) // spec.permits)
+            wait = self._start + (cycle + cycles) * spec.period - self.env.now
+        if wait > spec.max_wait:
+            return None
+        self._cycle, self._free = cycle, free - wanted
+        return wait
+
+    _reserve_bursty = _reserve_cycle
+
+    def _reserve_smooth(self, wanted: int) -> float | None:
+        spec = self.spec
+        now, interval = self._since_start(), spec.period / spec.permits
+        begin = max(self._next_free, math.floor(now / interval + TIE) * interval)
+        next_free = begin + wanted * interval
+        wait = max(0.0, next_free - now - interval)
+        if wait > spec.max_wait:
+            return None
+        self._next_free = next_free
+        return wait
+
+    def _refilled(self) -> float:
+        spec = self.spec
+        tokens = self._tokens + (self.env.now - self._filled) * spec.permits / spec.period
+        return min(tokens, float(spec.burst or spec.permits))
+
+    def _reserve_token_bucket(self, wanted: int) -> float | None:
+        tokens = self._refilled()
+        if tokens < wanted - TIE:
+            return None
+        self._tokens, self._filled = tokens - wanted, self.env.now
+        return 0.0
+
+    def _reserve_sliding_log(self, wanted: int) -> float | None:
+        now, taken = self.env.now, self._taken
+        while taken and taken[0] <= now - self.spec.period:
+            taken.popleft()
+        if len(taken) + wanted > self.spec.permits:
+            return None
+        taken.extend([now] * wanted)
+        return 0.0
