@@ -33,7 +33,7 @@ class SagaRun(OrderRun):
             spec = spec.replace(steps=tuple(step.replace(compensate=nothing_to_undo) for step in spec.steps))
         self.saga_log = SagaLog(scenario.log_write_time).bind(env)
         self.saga: LiveSaga = spec.bind(env, saga_log=self.saga_log, seed=seed, log=self.log)
-        self._works: set[Any] = set()
+        self._works: dict[Any, None] = {}  # in order, so that a crash has one order, too
         self._is_up: simpy.Event | None = None
         if scenario.crashes:
             start(env, self._crash_at(scenario.crashes))
@@ -67,7 +67,7 @@ class SagaRun(OrderRun):
                 yield self._is_up
                 continue
             work = start(env, self.saga.execute(command, _saga_id(request.id)), request)
-            self._works.add(work)
+            self._works[work] = None
             try:
                 return (yield work)
             except simpy.Interrupt as signal:
@@ -77,7 +77,7 @@ class SagaRun(OrderRun):
                         interrupt(work, signal.cause)
                     raise
             finally:
-                self._works.discard(work)
+                self._works.pop(work, None)
 
     def _crash_at(self, times: tuple[float, ...]) -> Steps:
         env = self.env
