@@ -113,17 +113,17 @@ def calls_by_tier(result: Result, ax: Axes | None = None, *, baseline: Result | 
         if calls[:, code].any():
             ax.barh(heights, calls[:, code], 0.6, left, color=OUTCOME_COLOURS[outcome], label=outcome)
             left = left + calls[:, code]
-    longest = float(left.max(initial=1.0))
+    ends = left
     if baseline is not None:
-        kept = calls_per_request(baseline).sum(axis=1)
-        longest = max(longest, float(kept.max(initial=0.0)))
+        kept = calls_per_request(baseline).sum(axis=1)[: len(left)]
+        ends = np.maximum(left, np.pad(kept, (0, len(left) - len(kept))))
         for height, value in zip(heights, kept, strict=False):
             add_line(ax, [value, value], [height - 0.4, height + 0.4], color=KEPT_COLOUR, linewidth=2.0)
-    for height, value in zip(heights, left, strict=True):
-        ax.text(value, height, f" {value:.3g}", va="center", ha="left", fontsize=8.0, color=INK, clip_on=True)
+    for height, value, end in zip(heights, left, ends, strict=True):
+        ax.text(end, height, f" {value:.3g}", va="center", ha="left", fontsize=8.0, color=INK, clip_on=True)
     ax.set_yticks(heights, result.services)
     ax.grid(visible=False, axis="y")
-    reach(ax, x=(0.0, nice(1.12 * longest)), y=(-0.6, len(heights) - 0.4))
+    reach(ax, x=(0.0, nice(1.12 * float(ends.max(initial=1.0)))), y=(-0.6, len(heights) - 0.4))
     label(ax, "calls per request")
     legend(ax)
     return ax
