@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,7 +51,12 @@ def intervals(frame: pd.DataFrame, truth: float | None = None, *, x: str = "", a
     ):
         if chosen.any():
             reach = np.abs(np.stack([mean - low, high - mean])[:, chosen])
-            style = {"color": colour, "marker": marker, "markersize": 3.5 if is_long else 4.5, "elinewidth": 1.1}
+            style: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "markersize": 3.5 if is_long else 4.5,
+                "elinewidth": 1.1,
+            }
             ax.errorbar(mean[chosen], places[chosen], xerr=reach, linestyle="none", label=name, **style)
     ax.invert_yaxis()
     if is_long:
