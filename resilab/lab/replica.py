@@ -137,7 +137,7 @@ class Replica:
         timer.callbacks.append(self._worked)  # type: ignore[union-attr]
 
     def _worked(self, timer: simpy.Event) -> None:
-        call: Call = timer.value
+        call: Any = timer.value
         if not call.is_inside:
             return
         if call.request is not None and self.fleet.fails(call.request, call.send - 1):

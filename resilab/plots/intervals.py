@@ -51,12 +51,8 @@ def intervals(frame: pd.DataFrame, truth: float | None = None, *, x: str = "", a
     ):
         if chosen.any():
             reach = np.abs(np.stack([mean - low, high - mean])[:, chosen])
-            style: dict[str, Any] = {
-                "color": colour,
-                "marker": marker,
-                "markersize": 3.5 if is_long else 4.5,
-                "elinewidth": 1.1,
-            }
+            style: dict[str, Any] = {"color": colour, "marker": marker, "elinewidth": 1.1}
+            style["markersize"] = 3.5 if is_long else 4.5
             ax.errorbar(mean[chosen], places[chosen], xerr=reach, linestyle="none", label=name, **style)
     ax.invert_yaxis()
     if is_long:
