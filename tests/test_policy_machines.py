@@ -191,8 +191,12 @@ class BulkheadMachine(Machine):
             assert len(self.running) <= self.permits
         assert not any(call.is_sent for call in self.queue)
 
-    @rule(is_task=st.booleans())
-    def arrive(self, is_task):
+    @rule(kinds=st.lists(st.booleans(), min_size=1, max_size=4))
+    def arrive(self, kinds):
+        for is_task in kinds:
+            self.arrive_one(is_task)
+
+    def arrive_one(self, is_task):
         has_permit = len(self.running) < self.permits
         has_place = self.max_queue is None or len(self.queue) < self.max_queue
         call = Call(self, is_task)
