@@ -21,9 +21,9 @@ from .consistency.orders import (
     Payment,
 )
 from .consistency.outbox import Outbox
-from .consistency.outbox_processor import OutboxProcessor
+from .consistency.outbox_processor import OutboxProcessor, mean_deliveries
 from .consistency.participant import Participant
-from .consistency.saga import Saga, SagaResult, SagaStep, nothing_to_undo
+from .consistency.saga import Saga, SagaResult, SagaStep, expected_saga, nothing_to_undo
 from .consistency.saga_log import SagaLog
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
@@ -85,6 +85,7 @@ from .resilience.policy import ResiliencePolicy, compose
 from .resilience.rate_limiter import RateLimiter
 from .resilience.resilient_service import ResilientService
 from .resilience.retry import Retry
+from .resilience.retry_budget import RetryBudget
 from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
 from .selection import pattern_table, scorecard, when_to_use

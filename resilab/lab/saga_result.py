@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..consistency.orchestrator import STEP_COLUMNS
-from ..consistency.saga_log import LiveSagaLog
+from ..consistency.saga_log import COMPENSATING, LiveSagaLog
 from .result import Result
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class SagaRunResult(Result):
     def orders(self) -> pd.DataFrame:
         """One row an order: what the saga says, and what the services hold in the end.
 
-        Columns: request_id, saga_id, status (committed, compensated, stuck, or open),
+        Columns: request_id, saga_id, status (committed, compensated, stuck, abandoned
+        without compensation, or open),
         failed_step, in_doubt (was that step), inventory, payment and orders (the state
         that each service has it in), verdict. The verdict is "confirmed" (reserved,
         charged, confirmed, each once), "undone" (nothing of it is left), or says in
@@ -76,19 +79,31 @@ class SagaRunResult(Result):
         return dict(Counter(row[-1] for row in self.order_rows).most_common())
 
     def flow(self) -> dict[str, int]:
-        """Count orders: committed, compensated, stuck, inconsistent; and compensations.
+        """Count orders: committed, compensated, abandoned, stuck, inconsistent; and compensations.
 
         Inconsistent is an order that is neither confirmed as a whole nor undone.
         """
         status = Counter(row[2] for row in self.order_rows)
-        counts = {word: status[word] for word in ("committed", "compensated", "stuck")}
+        counts = {word: status[word] for word in ("committed", "compensated", "abandoned", "stuck")}
         counts["inconsistent"] = sum(row[-1] not in CONSISTENT for row in self.order_rows if row[2] != "open")
         counts["compensations"] = sum(row[3] == "compensate" for row in self.step_rows)
         return counts
 
+    def decision_times(self) -> np.ndarray:
+        """Return the seconds from arrival until it was written down whether an order commits.
+
+        One number for each order for which that happened, in order of the decisions. A
+        request ends later if there is something to compensate.
+        """
+        arrival = {row[1]: self.columns["arrival"][row[0]] for row in self.order_rows}
+        decisions = [row for row in self.log_rows if row[2] == COMPENSATING or row[4] == "committed"]
+        return np.array([row[0] - arrival[row[1]] for row in decisions if row[1] in arrival])
+
     def summary(self) -> pd.Series:
-        """Return the headline numbers of `Result.summary` and those of `flow`."""
+        """Return the headline numbers of `Result.summary`, those of `flow`, and p95_decision."""
         numbers = super().summary()
         for name, value in self.flow().items():
             numbers[name] = float(value)
+        times = self.decision_times()
+        numbers["p95_decision"] = float(np.percentile(times, 95)) if len(times) else np.nan
         return numbers

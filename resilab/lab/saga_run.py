@@ -45,7 +45,7 @@ class SagaRun(OrderRun):
         return SagaRunResult(
             **fields,
             order_rows=tuple(self._order_row(number) for number in range(count)),
-            step_rows=tuple(self.saga.rows),
+            step_rows=tuple(row for row in self.saga.rows if self.scenario.compensate or row[3] == "execute"),
             log_rows=tuple(self.saga_log.rows),
         )
 
@@ -112,6 +112,8 @@ class SagaRun(OrderRun):
             counts.append(0 if effect is None else max(0, effect.done - effect.undone))
             words.append(service.status(key))
         status = "open" if state is None or not state.status else state.status
+        if status == "compensated" and not self.scenario.compensate:
+            status = "abandoned"
         reason: dict[str, Any] = {} if state is None else state.reason
         verdict = _verdict(counts)
         return (number, saga_id, status, reason.get("step"), reason.get("doubt", False), *words, verdict)

@@ -36,6 +36,7 @@ _STEP_COLOURS = dict(zip(STEPS, SERIES_COLOURS, strict=False))
 _STATUS_COLOURS = {
     "committed": OUTCOME_COLOURS["success"],
     "compensated": OUTCOME_COLOURS["degraded"],
+    "abandoned": OUTCOME_COLOURS["timeout"],
     "stuck": OUTCOME_COLOURS["failure"],
     "open": KEPT_COLOUR,
 }
