@@ -323,3 +323,33 @@ def play_interaction(case):
     env.process(client())
     env.run()
     return {"full_calls_before_open": full.index(False)}
+
+
+def play_rate_limiter(case):
+    """Play requests for permits, and return what was seen after each step."""
+    env = simpy.Environment()
+    limiter = rl.RateLimiter(**case["settings"]).bind(env)
+    seen = []
+    for step in case["steps"]:
+        play_until(env, step["at"])
+        wait = None
+        for _ in range(step["times"] if step["do"] == "ask" else 0):
+            wait = limiter.reserve(step["permits"])
+        seen.append({"wait": wait, "available": limiter.available, "next_free": limiter.next_free})
+    return seen
+
+
+def play_retry_budget(case):
+    """Play outcomes on a retry budget, and return what was seen after each step."""
+    budget = getattr(rl.RetryBudget, case["settings"]["rule"])().open()
+    seen = []
+    for step in case["steps"]:
+        is_allowed = None
+        for _ in range(step["times"]):
+            if step["do"] == "want_retry":
+                is_allowed = budget.pay() is not None
+            else:
+                budget.succeed() if step["do"] == "ok" else budget.fail()
+                is_allowed = budget.allows()
+        seen.append({"tokens": budget.tokens, "allowed": is_allowed})
+    return seen

@@ -84,3 +84,22 @@ def test_an_unknown_library_or_option_is_refused():
         rl.CircuitBreaker.like("hystrix")
     with pytest.raises(TypeError, match="sliding_window must be an option of resilience4j"):
         rl.CircuitBreaker.like("resilience4j", sliding_window=10)
+
+
+@pytest.mark.parametrize("case", cases("rate_limiter"))
+def test_rate_limiters_give_permits_as_those_of_the_libraries(case):
+    for shown, step in zip(play.play_rate_limiter(case), case["steps"], strict=True):
+        agree(shown, step["then"])
+
+
+@pytest.mark.parametrize("case", cases("retry_budget"))
+def test_retry_budgets_pay_as_those_of_the_libraries(case):
+    for shown, step in zip(play.play_retry_budget(case), case["steps"], strict=True):
+        agree(shown, step["then"])
+
+
+@pytest.mark.parametrize("case", cases("adaptive_throttle"))
+def test_an_adaptive_throttle_rejects_with_the_probability_of_the_book(case):
+    throttle = rl.AdaptiveThrottle(**case["settings"])
+    for step in case["steps"]:
+        agree({"reject_probability": throttle.probability(step["requests"], step["accepts"])}, step["then"])

@@ -16,6 +16,7 @@ from ..randomness import KeyedDraws, uniform
 from ..validation import at_least, instance, non_negative, one_of, positive, whole
 from .backoff import Backoff
 from .base import LivePolicy, Policy, short_repr
+from .retry_budget import LiveRetryBudget, RetryBudget
 
 JITTERS = ("reference", "none", "full", "equal", "decorrelated")
 _REPLACED = ("initial_delay", "max_delay", "backoff_multiplier", "jitter")
@@ -60,6 +61,7 @@ class Retry(Policy):
         max_duration: Seconds since the call began after which it is not retried.
         backoff: A `Backoff`, which replaces initial_delay, max_delay,
             backoff_multiplier and jitter; None is the table above.
+        budget: A `RetryBudget` for all calls of one live retry; None is no limit.
 
     | | this | resilience4j | Polly 8 | Failsafe | hyx | tenacity | stamina |
     |---|---|---|---|---|---|---|---|
@@ -88,6 +90,7 @@ class Retry(Policy):
     delay_from: Callable[[int, Any], float | None] | None = None
     max_duration: float | None = None
     backoff: Backoff | None = None
+    budget: RetryBudget | None = None
 
     def __post_init__(self) -> None:
         if self.max_retries is not None:
@@ -107,6 +110,8 @@ class Retry(Policy):
                 raise TypeError(f"{name} must be a function, got {function!r}")
         if self.max_duration is not None:
             positive("max_duration", self.max_duration, allow_infinite=True)
+        if self.budget is not None:
+            instance("budget", self.budget, RetryBudget)
         if self.backoff is not None:
             instance("backoff", self.backoff, Backoff)
             for field in fields(self):
@@ -178,17 +183,19 @@ class Retry(Policy):
 
 
 class LiveRetry(LivePolicy):
-    """A retry in an environment. It keeps nothing between calls but its counts.
+    """A retry in an environment. It keeps nothing between calls but its counts and its budget.
 
     Attributes:
         spec: What it was made from.
         retries: How many retries it has made.
+        budget: Its live `RetryBudget`, or None.
     """
 
     def __init__(self, spec: Retry, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None) -> None:
         super().__init__(env, name, log)
         self.spec = spec
         self.retries = 0
+        self.budget = None if spec.budget is None else spec.budget.open()
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
         self._draws = None if seed is None else KeyedDraws(seed, f"{name}/jitter", uniform)
 
@@ -196,21 +203,32 @@ class LiveRetry(LivePolicy):
         spec = self.spec
         last = ENDLESS if spec.max_retries is None else spec.max_retries
         until = None if spec.max_duration is None else self.env.now + spec.max_duration
+        budget = self.budget
+        if budget is not None:
+            budget.begin()
         attempt = 0
-        state = None
+        paid = state = None
         while True:
             try:
                 outcome = yield from fn(*args)
                 if spec.retryable_results is None or not spec.retryable_results(outcome):
+                    if budget is not None:
+                        budget.succeed(paid)
                     return outcome
                 if attempt >= last or (until is not None and self.env.now >= until):
+                    return outcome
+                if budget is not None and (paid := self._pay(budget)) is None:
                     return outcome
             except NEVER_HANDLED:
                 raise
             except Exception as error:
                 if attempt >= last or not self._is_retryable(error) or (until is not None and self.env.now >= until):
+                    if budget is not None:
+                        budget.fail()
                     if attempt == ENDLESS:
                         raise UnfinishedRunError(f"{self.name} has tried {ENDLESS} times: {error}") from error
+                    raise
+                if budget is not None and (paid := self._pay(budget, error)) is None:
                     raise
                 outcome = error if spec.delay_from is not None else None
             delay, state = self._delay(attempt, outcome, state)
@@ -219,6 +237,14 @@ class LiveRetry(LivePolicy):
             self.note("retry", f"{attempt} after {delay:.6g} s")
             if delay > 0:
                 yield self.env.timeout(delay)
+
+    def _pay(self, budget: LiveRetryBudget, error: Exception | None = None) -> float | None:
+        """Pay for a retry after a failed attempt; None if the budget has not enough."""
+        budget.fail()
+        paid = budget.pay(error)
+        if paid is None:
+            self.note("no_budget")
+        return paid
 
     def _delay(self, attempt: int, outcome: Any, state: float | None) -> tuple[float, float | None]:
         """Return the delay after an attempt that ended with *outcome*, and the state for the next."""

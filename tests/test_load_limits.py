@@ -1,0 +1,154 @@
+"""Retry budgets, rate limiters and the adaptive throttle against exact chains and formulas."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+import simpy
+
+import resilab as rl
+from resilab import RetryBudget
+
+
+def sequential_calls(budget, retries, rate, calls=60_000, warm_up=5_000):
+    """Return attempts and successes per call, of calls one after the other."""
+    env = simpy.Environment()
+    luck = random.Random(11)
+    retry = rl.Retry(retries, 0.1, jitter="none", budget=budget).bind(env, seed=1)
+    attempts = successes = 0
+
+    def attempt():
+        nonlocal attempts
+        attempts += 1
+        yield env.timeout(0)
+        if luck.random() < rate:
+            raise rl.ServiceError("down")
+
+    def client():
+        nonlocal attempts, successes
+        for number in range(calls + warm_up):
+            if number == warm_up:
+                attempts = successes = 0
+            try:
+                yield from retry.execute(attempt)
+                successes += 1
+            except rl.ServiceError:
+                pass
+
+    env.process(client())
+    env.run()
+    return attempts / calls, successes / calls
+
+
+@pytest.mark.parametrize(
+    ("budget", "retries", "rate", "load", "success"),
+    [
+        (RetryBudget.aws(), 2, 0.1, 1.11, 0.999),
+        (RetryBudget.aws(), 2, 0.3, 1.39, 0.973),
+        (RetryBudget.aws(), 2, 0.5, 1.2, 0.6),
+        (RetryBudget.aws(), 2, 0.8, 1.05, 0.21),
+        (RetryBudget.grpc(), 3, 0.05, 1.0521, 0.99949),
+        (RetryBudget.grpc(), 3, 0.12, 1.003, 0.88267),
+        (RetryBudget.token_bucket(0.1, 5.0).replace(floor=1.0), 100, 0.05, 1.05239, 0.99977),
+        (RetryBudget.token_bucket(0.1, 5.0).replace(floor=1.0), 100, 0.1, 1.09289, 0.98360),
+    ],
+)
+def test_a_retry_budget_gives_the_load_and_success_of_its_exact_chain(budget, retries, rate, load, success):
+    """Five standard deviations of the mean of so many calls, doubled for their correlation."""
+    seen_load, seen_success = sequential_calls(budget, retries, rate, calls=20_000)
+    assert seen_load == pytest.approx(load, abs=10 * math.sqrt(rate / 20_000))
+    assert seen_success == pytest.approx(success, abs=0.001 + 10 * math.sqrt(success * (1 - success) / 20_000))
+
+
+def test_a_total_outage_gets_as_many_retries_as_a_full_budget_pays_for_and_then_none():
+    load, success = sequential_calls(RetryBudget.aws(), 2, 1.0, calls=1_000, warm_up=0)
+    assert (round((load - 1) * 1_000), success) == (100, 0)
+
+
+def rejected_share(limiter, rate, arrivals=60_000):
+    """Return the share of Poisson arrivals that a limiter rejects."""
+    env = simpy.Environment()
+    live = limiter.bind(env)
+    times = rl.Poisson(rate).arrivals(arrivals / rate, 5)
+
+    def client():
+        for time in times:
+            yield env.timeout(time - env.now)
+            live.reserve()
+
+    env.process(client())
+    env.run()
+    return live.rejections / len(times)
+
+
+@pytest.mark.parametrize(
+    ("limiter", "rate", "share"),
+    [
+        (rl.RateLimiter(1, burst=5), 0.8, 0.03529),
+        (rl.RateLimiter(1, burst=1), 0.9, 0.47368),
+        (rl.RateLimiter(1, burst=10), 1.2, 0.17091),
+        (rl.RateLimiter(1, burst=10), 2.0, 0.5),
+        (rl.RateLimiter(10, kind="cycle"), 8.0, 0.053233),
+        (rl.RateLimiter(10, kind="cycle"), 15.0, 0.34246),
+        (rl.RateLimiter(10, kind="sliding_log"), 8.0, 0.12166),
+        (rl.RateLimiter(10, kind="sliding_log"), 15.0, 0.41034),
+    ],
+)
+def test_a_rate_limiter_rejects_the_share_that_theory_gives(limiter, rate, share):
+    """M/D/1/b loss, a truncated Poisson mean, and Erlang B; five standard deviations of such a run."""
+    assert rejected_share(limiter, rate) == pytest.approx(share, abs=0.012)
+
+
+def test_a_waiting_call_starts_when_its_permit_comes():
+    env = simpy.Environment()
+    live = rl.RateLimiter(2, period=1.0, kind="cycle", max_wait=1.5).bind(env)
+    starts = []
+
+    def work():
+        starts.append(env.now)
+        yield env.timeout(0)
+
+    def caller():
+        try:
+            yield from live.execute(work)
+        except rl.RateLimitedError:
+            starts.append("rejected")
+
+    for _ in range(5):
+        env.process(caller())
+    env.run()
+    assert sorted(map(str, starts)) == ["0", "0", "1.0", "1.0", "rejected"]
+
+
+def test_a_throttling_client_sends_a_multiple_of_what_is_accepted():
+    """The identity sent = K accepted, behind a dependency that accepts 50 of 200 calls a second."""
+    env = simpy.Environment()
+    throttle = rl.AdaptiveThrottle(2.0, window=30.0).bind(env, seed=2)
+    bucket = rl.RateLimiter(50, burst=5).bind(env)
+    sent = accepted = 0
+
+    def work():
+        nonlocal sent, accepted
+        sent += env.now > 60
+        yield env.timeout(0)
+        if bucket.reserve() is None:
+            raise rl.ServiceOverloadedError("full")
+        accepted += env.now > 60
+
+    def caller():
+        try:
+            yield from throttle.execute(work)
+        except (rl.ThrottledError, rl.ServiceOverloadedError):
+            pass
+
+    def client():
+        for time in rl.Poisson(200).arrivals(160, 3):
+            yield env.timeout(time - env.now)
+            env.process(caller())
+
+    env.process(client())
+    env.run()
+    assert sent == pytest.approx(2.0 * accepted, rel=0.03)
+    assert throttle.rejections > 0
