@@ -80,6 +80,8 @@ class Stage(Picture):
             self._draw_data()
 
     def _play(self, plot: Callable[[Figure], Any]) -> None:
+        if not self._is_known:  # the first time, or axes that were not made by add_subplot
+            self.restart()
         self._turn = 0
         for _, ax in self._slots:
             _empty(ax)
@@ -89,10 +91,7 @@ class Stage(Picture):
         for _, ax in self._slots:
             if isinstance(ax, StageAxes):
                 ax.drop_old_legend()
-        if len(self.axes) != len(self._slots):
-            self._background = None  # axes that were not made by add_subplot: nothing can be kept
-            self._is_known = False
-        self._is_known = True
+        self._is_known = len(self.axes) == len(self._slots)
 
     def fade(self) -> None:
         """Make what is drawn so far a grey background, and give the same axes to what follows."""
@@ -138,6 +137,7 @@ class Stage(Picture):
             legend = ax.get_legend()
             if legend is not None:  # one that lies over data is drawn with the data
                 legend.set_animated(False)
+        self.set_layout_engine("constrained" if self._is_known else "none")
         self.canvas.draw()
         for ax in self.axes:
             legend = ax.get_legend()

@@ -16,13 +16,12 @@ from matplotlib.ticker import FuncFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.fleet import ReplicaFault
-from ..lab.fleet import ReplicaFault
 from ..lab.metrics import services_of
 from ..lab.result import Result
 
 OUTCOME_COLOURS = {
     "success": "#2a9d8f",
-    "degraded": "#86bce4",
+    "degraded": "#9bbcec",
     "rejected": "#f4d35e",
     "timeout": "#c8452e",
     "failure": "#2e1650",
@@ -127,7 +126,8 @@ def legend(ax: Axes, **options: Any) -> None:
         "handletextpad": 0.4,
         "columnspacing": 0.9,
     }
-    ax.legend(**{**defaults, **options})
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**{**defaults, **options})
 
 
 def add_line(ax: Axes, x: Any, y: Any, **style: Any) -> None:
@@ -189,8 +189,6 @@ def describe(fault: Fault) -> str:
             return f"{fault.rate:.0%} errors"
         case CapacityLoss():
             return f"{fault.workers} workers lost"
-        case ReplicaFault():
-            return f"replica {fault.replica}: {fault.mode}"
         case ReplicaFault():
             return f"replica {fault.replica}: {fault.mode}"
     return type(fault).__name__.lower()

@@ -17,7 +17,7 @@ _WIDTH = 88
 _LONGEST = 6000  # letters; an empirical distribution can hold thousands of numbers
 
 
-def as_code(scenario: Any, seed: int, build: str, settings: dict[str, Any]) -> str:
+def as_code(scenario: Any, seed: int, build: str, settings: dict[str, Any], run: str | None = None) -> str:
     """Return Python that makes the scenario and plays it.
 
     The scenario is written out where that makes an equal one, which is tried. Where it
@@ -29,17 +29,21 @@ def as_code(scenario: Any, seed: int, build: str, settings: dict[str, Any]) -> s
         seed: The seed of the run.
         build: Name of the function that made it.
         settings: What it was called with.
+        run: Name of the function that plays it; None is `rl.simulate`.
     """
     import resilab
 
+    play = f"rl.simulate(scenario, seed={seed})" if run is None else f"{run}(scenario, {seed})"
     try:
+        if not isinstance(scenario, Spec):
+            raise _CannotWriteError
         text = write(scenario)
         if len(text) <= _LONGEST and eval(text, {"rl": resilab}) == scenario:
-            return f"import resilab as rl\n\nscenario = {text}\nresult = rl.simulate(scenario, seed={seed})\n"
+            return f"import resilab as rl\n\nscenario = {text}\nresult = {play}\n"
     except _CannotWriteError:
         pass
     arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    return f"scenario = {build}({arguments})\nresult = rl.simulate(scenario, seed={seed})\n"
+    return f"scenario = {build}({arguments})\nresult = {play}\n"
 
 
 class _CannotWriteError(Exception):

@@ -146,8 +146,8 @@ class Explorer(ipywidgets.VBox):
     @property
     def code(self) -> str:
         """The shown setting as Python that runs."""
-        name = getattr(self._build, "__name__", "build")
-        return as_code(self.scenario, self._seed, "build" if name == "<lambda>" else name, dict(self._shown or {}))
+        run = None if self._run is simulate else _name(self._run, "run")
+        return as_code(self.scenario, self._seed, _name(self._build, "build"), dict(self._shown or {}), run)
 
     def keep(self) -> None:
         """Keep the shown run behind the next ones."""
@@ -266,6 +266,11 @@ def headline(result: Any) -> dict[str, str]:
     texts |= {name: f"{numbers[name]:.2f} s" for name in ("p50", "p99")}
     texts["calls per request"] = f"{numbers['amplification']:.2f}"
     return texts
+
+
+def _name(function: Callable[..., Any], otherwise: str) -> str:
+    name = getattr(function, "__name__", otherwise)
+    return name if name.isidentifier() else otherwise
 
 
 def _exact(value: Any) -> Any:
