@@ -99,11 +99,18 @@ class TestReplicate:
         frame = rl.replicate(PLAIN, 1, metrics=["utilization", "wasted_work"])
         assert frame.notna().all(axis=None)
 
+    def test_functions_get_recorded_runs_unless_told_otherwise(self):
+        def has_attempts(result):
+            return result.attempt_rows is not None
+
+        assert rl.replicate(PLAIN, 1, metrics=has_attempts).has_attempts[0] == 1
+        assert rl.replicate(PLAIN, 1, metrics=has_attempts, record=False).has_attempts[0] == 0
+
     def test_a_model_of_ones_own_is_replicated_with_run(self):
         frame = rl.replicate(
             {"gain": 2.0}, 3, run=lambda model, seed: model["gain"] * seed, metrics=lambda value: value
         )
-        assert frame["float"].tolist() == [0.0, 2.0, 4.0]
+        assert frame["value"].tolist() == [0.0, 2.0, 4.0]
 
     def test_an_error_names_the_seed(self):
         def fails(result):

@@ -27,6 +27,7 @@ def compare(
     *,
     confidence: float = 0.95,
     horizon: float | None = None,
+    record: bool | None = None,
     run: Callable[[Any, int], Any] | None = None,
     n_jobs: int | None = None,
     client: Any = None,
@@ -49,7 +50,7 @@ def compare(
         seed: Seed of the first pair; the others have the seeds after it.
         metrics: As in `replicate`.
         confidence: From 0 to 1.
-        horizon, run, n_jobs, client, cache, progress: As in `replicate`.
+        horizon, record, run, n_jobs, client, cache, progress: As in `replicate`.
 
     Returns:
         A DataFrame with a row for each variant but the baseline and each metric:
@@ -79,7 +80,7 @@ def compare(
     if len(seeds) < 2:
         raise ValueError(f"replications must be >= 2, got {replications}")
     wanted = measures(metrics)
-    jobs = [Job(variants[name], each, wanted, horizon, run, repr(name)) for each in seeds for name in names]
+    jobs = [Job(variants[name], each, wanted, horizon, record, run, repr(name)) for each in seeds for name in names]
     results = iter(Workers(n_jobs, client, cache, progress).run(jobs))
     pairs = [dict(zip(names, row, strict=True)) for row in zip(*[results] * len(names), strict=True)]
     rows = []

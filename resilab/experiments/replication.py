@@ -24,6 +24,7 @@ def replicate(
     metrics: Any = None,
     *,
     horizon: float | None = None,
+    record: bool | None = None,
     run: Callable[[Any, int], Any] | None = None,
     n_jobs: int | None = None,
     client: Any = None,
@@ -45,6 +46,8 @@ def replicate(
             the result that returns a number or a dict of numbers; several functions as
             a dict of name -> function, or a list with names among them.
         horizon: As in `simulate`.
+        record: Whether runs record attempts and events. None does so for functions and for
+            numbers of the summary that need it; False makes functions faster that do not.
         run: Plays (scenario, seed) and returns a result, instead of `simulate`. With
             *metrics* as a function, any model of your own can be replicated.
         n_jobs: Worker processes; -1 is one a core, 1 none. None starts workers only if
@@ -68,7 +71,7 @@ def replicate(
 
     wanted = measures(metrics)
     seeds = seeds_of(replications, seed)
-    jobs = [Job(scenario, each, wanted, horizon, run) for each in seeds]
+    jobs = [Job(scenario, each, wanted, horizon, record, run) for each in seeds]
     results = Workers(n_jobs, client, cache, progress).run(jobs)
     rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if result is not None]
     return pd.DataFrame(rows)

@@ -40,6 +40,7 @@ class Job(Spec):
         seed: The seed.
         measures: The numbers to keep.
         horizon: Seconds after which the run stops, or None.
+        record: Whether attempts and events are recorded; None decides by the measures.
         run: Plays scenario and seed instead of `simulate`, or None.
         label: Names the run in error messages.
         keeps_errors: Whether an error is a result like any other, or ends the experiment.
@@ -49,6 +50,7 @@ class Job(Spec):
     seed: int
     measures: Measures
     horizon: float | None = None
+    record: bool | None = None
     run: Callable[[Any, int], Any] | None = None
     label: str = ""
     keeps_errors: bool = False
@@ -56,14 +58,14 @@ class Job(Spec):
     @property
     def identity(self) -> tuple[Any, ...]:
         """What decides the numbers of the run."""
-        return (self.scenario, self.seed, self.measures, self.horizon, self.run)
+        return (self.scenario, self.seed, self.measures, self.horizon, self.record, self.run)
 
     def play(self) -> dict[str, float] | Exception:
         """Do the run and return its numbers, or its error if errors are kept."""
         try:
             if self.run is not None:
                 return self.measures.of(self.run(self.scenario, self.seed))
-            record = self.measures.needs_records
+            record = self.measures.needs_records if self.record is None else self.record
             return self.measures.of(simulate(self.scenario, self.seed, horizon=self.horizon, record=record))
         except Exception as error:
             if self.keeps_errors:

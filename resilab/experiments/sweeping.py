@@ -28,6 +28,7 @@ def sweep(
     metrics: Any = None,
     confidence: float = 0.95,
     horizon: float | None = None,
+    record: bool | None = None,
     run: Callable[[Any, int], Any] | None = None,
     n_jobs: int | None = None,
     client: Any = None,
@@ -48,7 +49,7 @@ def sweep(
         seed: Seed of the first run of each setting; the others have the seeds after it.
         metrics: As in `replicate`.
         confidence: Of the limits, from 0 to 1.
-        horizon, run, n_jobs, client, cache, progress: As in `replicate`.
+        horizon, record, run, n_jobs, client, cache, progress: As in `replicate`.
         watch: Called with each run when it has ended, in any order: a dict of the
             setting, the seed and the numbers.
         **grid: Arguments of *build*, each with its list of values: every combination is
@@ -81,7 +82,7 @@ def sweep(
     jobs, owners = [], []
     for number, scenario in scenarios.items():
         for each in seeds:
-            jobs.append(Job(scenario, each, wanted, horizon, run, keeps_errors=True))
+            jobs.append(Job(scenario, each, wanted, horizon, record, run, keeps_errors=True))
             owners.append(number)
 
     def tell(number: int, result: Any) -> None:

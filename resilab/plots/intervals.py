@@ -54,7 +54,7 @@ def intervals(frame: pd.DataFrame, truth: float | None = None, *, x: str = "", a
             style: dict[str, Any] = {"color": colour, "marker": marker, "elinewidth": 1.1}
             style["markersize"] = 3.5 if is_long else 4.5
             ax.errorbar(mean[chosen], places[chosen], xerr=reach, linestyle="none", label=name, **style)
-    ax.invert_yaxis()
+    ax.set_ylim(len(frame) - 0.5, -0.5)
     if is_long:
         label(ax, y="experiment")
     else:
