@@ -81,6 +81,7 @@ from .resilience.backoff import Backoff
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
 from .resilience.fallback import Fallback
+from .resilience.hedge import Hedge
 from .resilience.policy import ResiliencePolicy, compose
 from .resilience.rate_limiter import RateLimiter
 from .resilience.resilient_service import ResilientService

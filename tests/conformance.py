@@ -353,3 +353,36 @@ def play_retry_budget(case):
                 is_allowed = budget.allows()
         seen.append({"tokens": budget.tokens, "allowed": is_allowed})
     return seen
+
+
+def play_hedge(case):
+    """Play scripted copies of one hedged call, and return what was seen."""
+    env = simpy.Environment()
+    hedge = rl.Hedge(**case["settings"], handled_errors=rl.ServiceError).bind(env)
+    seen = {"started": 0, "cancelled": []}
+
+    def copy():
+        number = seen["started"]
+        seen["started"] += 1
+        step = case["executions"][number]
+        try:
+            value = yield from scripted(env, step["outcome"], step["lasts"], step["value"])()
+        except (rl.ServiceError, UnhandledError) as error:
+            error.number = number
+            raise
+        except simpy.Interrupt:
+            seen["cancelled"].append(number)
+            raise
+        return number, value
+
+    def caller():
+        try:
+            seen["winner"], seen["value"] = yield from hedge.execute(copy)
+            seen["outcome"] = "ok"
+        except (rl.ServiceError, UnhandledError) as error:
+            seen["winner"], seen["outcome"] = error.number, outcome_of(error)
+        seen["t"] = env.now
+
+    env.process(caller())
+    env.run()
+    return seen | {"hedges": hedge.hedges}

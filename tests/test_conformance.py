@@ -103,3 +103,8 @@ def test_an_adaptive_throttle_rejects_with_the_probability_of_the_book(case):
     throttle = rl.AdaptiveThrottle(**case["settings"])
     for step in case["steps"]:
         agree({"reject_probability": throttle.probability(step["requests"], step["accepts"])}, step["then"])
+
+
+@pytest.mark.parametrize("case", cases("hedging"))
+def test_hedges_race_as_those_of_the_libraries(case):
+    agree(play.play_hedge(case), case["end"])

@@ -280,7 +280,13 @@ rich_breakers = st.one_of(
         failure_threshold=st.integers(1, 3),
     ),
 )
-stacks = st.lists(st.one_of(policies, rich_breakers), min_size=1, max_size=5)
+other_policies = st.one_of(
+    st.builds(rl.Hedge, st.floats(0.0, 0.5), st.integers(1, 2), st.sampled_from(("success", "completion"))),
+    st.builds(rl.RateLimiter, st.integers(1, 3), kind=st.just("cycle"), max_wait=st.floats(0.0, 1.0)),
+    st.builds(rl.AdaptiveThrottle, window=st.floats(0.1, 3.0)),
+    st.builds(rl.Retry, st.integers(0, 3), st.floats(0.0, 0.3), budget=st.just(rl.RetryBudget(max_tokens=2.0))),
+)
+stacks = st.lists(st.one_of(policies, rich_breakers, other_policies), min_size=1, max_size=5)
 plans = st.lists(
     st.tuples(st.floats(0.0, 3.0), optional(st.floats(0.0, 3.0)), st.booleans()), min_size=1, max_size=20
 )  # arrival, time until it is cancelled, kind of caller

@@ -1,0 +1,178 @@
+"""Hedge: send a second copy of a slow call, and take whichever answers first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from ..engine import Deadlines, Steps, interrupt, request_of, start
+from ..errors import NEVER_HANDLED
+from ..events import EventLog
+from ..validation import non_negative, one_of, whole
+from .base import LivePolicy, Policy
+from .retry import ErrorFilter, error_filter
+
+
+@dataclass(frozen=True)
+class Hedge(Policy):
+    """Send another copy of a call each *delay* seconds until one answers; cancel the rest.
+
+    With one hedge and latencies X that do not depend on each other, the latency Z has
+    P(Z > t) = P(X > t) before the delay and P(X > t) P(X > t - delay) after it, at the
+    price of P(X > delay) more calls.
+
+    Args:
+        delay: Seconds before each further copy. 0 sends all at once, infinity sends
+            them after failures only.
+        max_hedges: Further copies, at least 1.
+        wins: "success": a failure sends the next copy at once, the first success wins,
+            and if all fail the first copy's error stands (Polly). "completion": the
+            first copy that ends wins, even with an error (resilience4j).
+        handled_errors: Errors that are failures, as class, tuple of classes or
+            predicate; any other error wins like a success. None is every error.
+
+    Example:
+        >>> Hedge(0.1)
+        Hedge(delay=0.1, max_hedges=1, wins='success', handled_errors=None)
+
+    Source: Dean and Barroso, "The Tail at Scale"; the hedging of Polly and resilience4j.
+    """
+
+    delay: float
+    max_hedges: int = 1
+    wins: str = "success"
+    handled_errors: ErrorFilter | None = None
+
+    def __post_init__(self) -> None:
+        non_negative("delay", self.delay, allow_infinite=True)
+        whole("max_hedges", self.max_hedges, minimum=1)
+        one_of("wins", self.wins, ("success", "completion"))
+        error_filter("handled_errors", self.handled_errors)
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int | None = None,
+        log: EventLog | None = None,
+        name: str | None = None,
+        depth: int = 0,
+    ) -> LiveHedge:
+        return LiveHedge(self, env, name or "hedge", log, depth)
+
+
+class LiveHedge(LivePolicy):
+    """A hedge in an environment.
+
+    Attributes:
+        spec: What it was made from.
+        hedges: How many further copies it has sent.
+        hedge_wins: How many calls a further copy has answered.
+    """
+
+    def __init__(self, spec: Hedge, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
+        super().__init__(env, name, log)
+        self.spec = spec
+        self.hedges = 0
+        self.hedge_wins = 0
+        self._is_handled = error_filter("handled_errors", spec.handled_errors)
+        self._deadlines = Deadlines(env, spec.delay, _wake, depth) if spec.delay > 0 else None
+
+    def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        race = _Race(self, fn, args)
+        cause: Any = "hedge"
+        try:
+            winner = yield from race.play()
+        except simpy.Interrupt as signal:
+            cause = signal.cause
+            raise
+        finally:
+            race.cancel(cause)
+        self.hedge_wins += winner > 0
+        is_ok, outcome = race.ends[winner]
+        if is_ok:
+            return outcome
+        raise outcome
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Return whether *error* leaves the race open."""
+        return self.spec.wins == "success" and not isinstance(error, NEVER_HANDLED) and self._is_handled(error)
+
+
+class _Race:
+    """The copies of one call."""
+
+    def __init__(self, live: LiveHedge, fn: Callable[..., Steps], args: tuple[Any, ...]) -> None:
+        self._live = live
+        self._call = (fn, args)
+        self._caller = live.env.active_process
+        self._copies: list[Any] = []
+        self._wake: simpy.Event | None = None
+        self.ends: dict[int, tuple[bool, Any]] = {}
+
+    def play(self) -> Steps:
+        """Send copies until one wins, and return its number."""
+        spec, env = self._live.spec, self._live.env
+        self._send()
+        seen = 0
+        while True:
+            for number in list(self.ends)[seen:]:
+                seen += 1
+                is_ok, outcome = self.ends[number]
+                if is_ok or not self._live.is_failure(outcome):
+                    return number
+                if len(self._copies) <= spec.max_hedges:
+                    self._send()
+            if seen < len(self.ends):
+                continue
+            has_more = len(self._copies) <= spec.max_hedges
+            if not has_more and len(self.ends) == len(self._copies):
+                return 0
+            if has_more and self._live._deadlines is None:
+                self._send()
+                continue
+            self._wake = env.event()
+            entry = self._live._deadlines.arm(self._wake) if has_more and self._live._deadlines else [0.0, None]
+            try:
+                is_late = yield self._wake
+            finally:
+                entry[1] = None
+                self._wake = None
+            if is_late:
+                self._send()
+
+    def _send(self) -> None:
+        number = len(self._copies)
+        self._copies.append(None)
+        if number:
+            self._live.hedges += 1
+            self._live.note("hedge", f"copy {number}")
+        copy = start(self._live.env, self._copy(number), request_of(self._caller), self._caller)
+        self._copies[number] = copy
+
+    def _copy(self, number: int) -> Steps:
+        fn, args = self._call
+        try:
+            self.ends[number] = True, (yield from fn(*args))
+        except simpy.Interrupt:
+            return
+        except Exception as error:
+            self.ends[number] = False, error
+        if self._wake is not None and not self._wake.triggered:
+            self._wake.succeed(False)
+
+    def cancel(self, cause: Any) -> None:
+        """Interrupt the copies that still run."""
+        for copy in self._copies:
+            if copy is not None and copy.is_alive:
+                copy.defused = True
+                interrupt(copy, cause)
+
+
+def _wake(entry: list[Any]) -> bool:
+    if not entry[1].triggered:
+        entry[1].succeed(True)
+    return True
