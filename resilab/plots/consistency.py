@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ def saga_gantt(result: SagaRunResult, ax: Axes | None = None, *, orders: Any = N
     Args:
         result: A run of a `SagaScenario`.
         ax: Where to draw. None makes a new picture.
-        orders: Request ids to show. None takes the first ones, half of them with a
-            step that failed.
+        orders: Request ids to show. None takes the first that went well, and as many
+            with a step that failed, some of each kind.
         count: How many to show if *orders* is None.
 
     Returns:
@@ -305,11 +306,17 @@ def _fates(result: OutboxRunResult) -> list[int]:
 
 
 def _interesting(result: SagaRunResult, count: int) -> list[int]:
-    """Return request ids to show: the first ones, at most half of them without a failed step."""
+    """Return request ids to show: half of them with a failed step, of every kind in turn, the short ones first."""
     calm = [row[0] for row in result.order_rows if row[3] is None]
-    failed = [row[0] for row in result.order_rows if row[3] is not None]
-    few = min(len(failed), max(count // 2, count - len(calm)))
-    return sorted([*failed[:few], *calm[: count - few]])
+    latency = result.latency
+    kinds: dict[tuple[Any, Any], list[int]] = {}
+    for row in result.order_rows:
+        if row[3] is not None:
+            kinds.setdefault((row[3], row[4]), []).append(row[0])
+    queues = [sorted(numbers, key=lambda number: (latency[number], number)) for _, numbers in sorted(kinds.items())]
+    turns = [number for turn in zip_longest(*queues) for number in turn if number is not None]
+    few = min(len(turns), max(count // 2, count - len(calm)))
+    return [*calm[: count - few], *turns[:few]]
 
 
 def _bars(ax: Axes, boxes: list[Any], colour: str, is_undo: bool) -> None:

@@ -126,7 +126,7 @@ def legend(ax: Axes, **options: Any) -> None:
         "handletextpad": 0.4,
         "columnspacing": 0.9,
     }
-    if ax.get_legend_handles_labels()[0]:
+    if "handles" in options or ax.get_legend_handles_labels()[0]:
         ax.legend(**{**defaults, **options})
 
 
