@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import TimeoutExceededError
-from ..validation import Spec, non_negative, positive
+from ..validation import Spec, finite, non_negative, positive
 
 _PLACES = 9  # tokens are rounded to so many places: ten times 0.1 is 1
 
@@ -57,6 +57,7 @@ class RetryBudget(Spec):
             non_negative(name, getattr(self, name))
         if self.timeout_cost is not None:
             non_negative("timeout_cost", self.timeout_cost)
+        finite("floor", self.floor)
 
     @classmethod
     def token_bucket(cls, ratio: float = 0.1, max_tokens: float = 10.0) -> RetryBudget:
