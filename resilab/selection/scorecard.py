@@ -11,6 +11,7 @@ from ..experiments.measures import Measures
 from ..experiments.runs import Job, Workers, seeds_of
 from ..experiments.statistics import Interval, mean_interval
 from .case import Case
+from .cases import all_cases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +75,6 @@ def scorecard(
     import pandas as pd
 
     if cases is None:
-        from .cases import all_cases
-
         cases = all_cases()
     seeds = seeds_of(replications, seed)
     if len(seeds) < 2:
@@ -84,10 +83,9 @@ def scorecard(
     for case in cases:
         wanted = Measures(names=(), functions=(("value", case.measure),))
         for each in seeds:
-            jobs += [
-                Job(scenario, each, wanted, None, None, case.row) for scenario in (case.without, case.with_pattern)
-            ]
-    results = Workers(n_jobs, client, cache, progress).run(jobs)
+            for scenario in (case.without, case.with_pattern):
+                jobs.append(Job(scenario=scenario, seed=each, measures=wanted, label=case.row))
+    results = Workers(n_jobs=n_jobs, client=client, cache=cache, progress=progress).run(jobs)
     values = np.array([np.nan if result is None else result["value"] for result in results])
     pairs = values.reshape(len(tuple(cases)), len(seeds), 2)
     rows = [_row(case, pair[:, 0], pair[:, 1], confidence) for case, pair in zip(cases, pairs, strict=True)]

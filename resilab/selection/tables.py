@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 PATTERNS = (
     ("Circuit Breaker", "Cascading failures", "May reject valid requests", "CircuitBreaker", "01_circuit_breaker"),
-    ("Retry + Backoff", "Transient failures", "Increased latency", "Retry", "02_retry"),
+    ("Retry + Backoff", "Transient failures", "Increased latency", "Retry", "02_retry_and_backoff"),
     ("Bulkhead", "Resource exhaustion", "Limited throughput", "Bulkhead", "03_bulkhead"),
     ("Timeout", "Hanging requests", "May cut valid operations", "Timeout", "04_timeout"),
-    ("Fallback", "Complete failure", "Degraded functionality", "Fallback", "05_fallback"),
+    ("Fallback", "Complete failure", "Degraded functionality", "Fallback", "05_fallback_and_degradation"),
 )
 SCENARIOS = (
     ("External service calls", "Circuit Breaker + Retry", "CircuitBreaker, Retry", "06_combined_policy"),
-    ("Database connections", "Connection pooling + Timeout", "ConnectionPool, Timeout", "07_synchronous"),
+    ("Database connections", "Connection pooling + Timeout", "ConnectionPool, Timeout", "07_synchronous_communication"),
     ("Critical vs non-critical ops", "Bulkhead isolation", "Bulkhead", "03_bulkhead"),
     ("Uncertain latency operations", "Timeout", "Timeout", "04_timeout"),
-    ("Acceptable degradation", "Fallback", "Fallback", "05_fallback"),
+    ("Acceptable degradation", "Fallback", "Fallback", "05_fallback_and_degradation"),
     ("Distributed transactions", "Saga", "Saga", "09_saga"),
     ("Message reliability", "Outbox", "Outbox", "10_outbox"),
 )
