@@ -209,6 +209,27 @@ MUTANTS = (
         "",
         "test_timeout.py",
     ),
+    Mutant(
+        "a hedge lets the losers run on",
+        "hedge.py",
+        "                interrupt(copy, cause)\n",
+        "",
+        "test_hedge.py::test_the_loser_gives_its_worker_back",
+    ),
+    Mutant(
+        "a retry budget is not charged",
+        "retry_budget.py",
+        "        self._add(-cost)\n",
+        "",
+        "test_load_limits.py::test_a_total_outage_gets_as_many_retries_as_a_full_budget_pays_for_and_then_none",
+    ),
+    Mutant(
+        "a token bucket forgets its size",
+        "rate_limiter.py",
+        "return min(tokens, float(spec.burst or spec.permits))",
+        "return tokens",
+        "test_load_limits.py::test_a_rate_limiter_rejects_the_share_that_theory_gives",
+    ),
 )
 
 

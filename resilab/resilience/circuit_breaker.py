@@ -39,7 +39,7 @@ class CircuitBreaker(Policy):
 
     | | this | resilience4j | Polly 8 | Failsafe | hyx |
     |---|---|---|---|---|---|
-    | opens at | 5 in a row | 50 % of 100 calls | 10 % in 30 s | 1 in a row | 3 in a row |
+    | opens at | 5 in a row | 50 % of 100 calls | 10 % in 30 s | 1 in a row | 5 in a row |
     | fewest calls | 10 | 100 | 100 | - | - |
     | stays open | 30 s | 60 s | 5 s | 60 s | 30 s |
     | probes | all | 10 in all | 1 | 1 at once | all |
