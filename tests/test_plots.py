@@ -341,6 +341,24 @@ def test_stage_redraws_when_text_changes():
     assert len({draw(count) for count in range(len(changes) + 1)}) == len(changes) + 1
 
 
+def test_text_behind_the_data_is_drawn_once_until_it_moves():
+    """Text that stays is kept; once it has moved, it is drawn with the data, and right."""
+    stage = CountingStage(4, 3, 50)
+
+    def draw(stage, place):
+        def plot(figure):
+            ax = figure.subplots()
+            ax.plot([0, 1], [place, 1])
+            ax.text(place, 0.5, "here", zorder=0.5)
+            ax.set(xlim=(0, 1), ylim=(0, 1))
+
+        return stage.render(plot)
+
+    for place in (0.1, 0.1, 0.3, 0.5):
+        assert draw(stage, place) == draw(Stage(4, 3, 50), place)
+    assert stage.full_draws == 2
+
+
 def test_stage_takes_another_layout():
     """A plot function may make other axes than the time before."""
     stage = Stage(4, 3, 50)

@@ -119,7 +119,7 @@ def _mark_breakers(ax: Axes, result: Result) -> None:
         add_steps(ax, edges, 0.85 + 0.06 * share, 0.85, transform=ax.get_xaxis_transform(), **style)
     for height, (state, colour) in zip((0.81, 0.88), _BREAKER_COLOURS.items(), strict=True):
         text = f"breaker {state}"
-        ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, color=colour, zorder=2.4)
+        ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, color=colour, zorder=0.6)
 
 
 def breaker_share(result: Result, names: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:

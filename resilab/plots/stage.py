@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from .style import KEPT_COLOUR, Picture
@@ -53,6 +54,8 @@ class Stage(Picture):
         self._limits: dict[tuple[int, str], tuple[float, float]] = {}
         self._frame: Any = None
         self._background: Any = None
+        self._notes: list[Any] = []
+        self._notes_move = False
 
     def render(self, plot: Callable[[Figure], Any]) -> bytes:
         """Call `plot(stage)` and return the picture as PNG."""
@@ -72,7 +75,11 @@ class Stage(Picture):
         for number, ax in enumerate(self.axes):
             self._grow(number, ax)
         frame = [_frame_of(ax) for ax in self.axes] + [text.get_text() for text in self.texts]
-        if self._background is None or frame != self._frame:
+        notes = [_look_of(text) for ax in self.axes for text in ax.texts if _is_behind(text)]
+        have_moved = self._background is not None and notes != self._notes and not self._notes_move
+        self._notes_move |= have_moved
+        self._notes = notes
+        if self._background is None or frame != self._frame or have_moved:
             self._draw_all()
             self._frame = frame
         else:
@@ -125,14 +132,15 @@ class Stage(Picture):
             low, high = get()
             if is_automatic:
                 old_low, old_high = self._limits.get((number, name), (low, high))
-                low, high = min(low, old_low), max(high, old_high)
-                put(low, high, auto=True)
+                if old_low < low or old_high > high:
+                    low, high = min(low, old_low), max(high, old_high)
+                    put(low, high, auto=True)
             self._limits[number, name] = low, high
 
     def _draw_all(self) -> None:
         """Draw what stays, keep it, and draw the data over it."""
         for ax in self.axes:
-            for artist in _data_of(ax):
+            for artist in self._front_of(ax):
                 artist.set_animated(True)
             legend = ax.get_legend()
             if legend is not None:  # one that lies over data is drawn with the data
@@ -150,11 +158,17 @@ class Stage(Picture):
     def _draw_data(self) -> None:
         renderer = self.canvas.get_renderer()  # type: ignore[attr-defined]
         for ax in self.axes:
-            for artist in sorted(_data_of(ax), key=lambda each: each.get_zorder()):
+            for artist in sorted(self._front_of(ax), key=lambda each: each.get_zorder()):
                 artist.draw(renderer)
             legend = ax.get_legend()
             if legend is not None and legend.get_animated():
                 legend.draw(renderer)
+
+    def _front_of(self, ax: Axes) -> list[Artist]:
+        """Return what is drawn anew each time: text behind the data only once it has moved."""
+        if self._notes_move:
+            return _data_of(ax)
+        return [each for each in _data_of(ax) if not (isinstance(each, Text) and _is_behind(each))]
 
 
 class _OtherLayout(Exception):
@@ -221,6 +235,14 @@ def _empty(ax: Axes) -> None:
     ax.dataLim.ignore(True)
     ax.dataLim.set_points(Bbox.null().get_points())
     ax.ignore_existing_data_limits = True
+
+
+def _is_behind(text: Text) -> bool:
+    return text.get_zorder() < 1
+
+
+def _look_of(text: Text) -> tuple[Any, ...]:
+    return text.get_text(), text.get_position(), text.get_color(), text.get_fontsize()
 
 
 def _fade(artist: Artist) -> None:

@@ -226,6 +226,7 @@ def mark_faults(ax: Axes, faults: Any, *, names: bool = False) -> None:
                 fontsize=_TEXT["legend.fontsize"],
                 color=INK,
                 clip_on=True,
+                zorder=0.6,
             )
 
 
