@@ -12,11 +12,13 @@ from numbers import Real
 from typing import Any
 
 import pytest
+import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilab as rl
 from resilab.lab.fleet import Fleet
+from resilab.lab.tiers import Downstream
 from resilab.validation import Spec
 
 
@@ -36,8 +38,8 @@ def all_specs() -> list[type[Spec]]:
 
 LEFT_OUT = {
     *("Distribution", "Policy", "Workload"),  # bases without fields
-    *("Response", "SystemHealth"),  # answers of a run
-    *("Job", "Measures", "SuccessRate"),  # values that no user makes
+    "Response",  # the answer to a call
+    *("Job", "Measures", "Case", "Number", "SuccessRate"),  # values that no user makes
     "CreateOrderSaga",  # holds live services
 }
 HOLD_FUNCTIONS = {"HealthCheck", "Saga", "SagaStep"}
@@ -58,6 +60,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Constant": {"value": 1.0},
     "CountWindow": {"size": 10},
     "Dependency": {"service": SERVICE},
+    "Downstream": {"service": SERVICE},
     "Empirical": {"values": (0.1, 0.2)},
     "Errors": {"start": 1.0, "duration": 2.0},
     "Exponential": {"mean": 1.0},
@@ -72,6 +75,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "HealthCheck": {"name": "database", "check": step},
     "Hedge": {"delay": 0.1},
     "LogNormal": {"median": 1.0, "sigma": 0.5},
+    "MessagingScenario": {"workload": rl.Steady(rate=1), "duration": 5.0},
     "Operation": {"name": "read", "workload": rl.Steady(rate=1), "service": SERVICE},
     "Outage": {"start": 1.0, "duration": 2.0},
     "Pareto": {"minimum": 1.0, "alpha": 2.0},
@@ -88,6 +92,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Slider": {"low": 0.0, "high": 1.0, "step": 0.1, "value": 0.5},
     "Slowdown": {"start": 1.0, "duration": 2.0},
     "Steady": {"rate": 5.0},
+    "Tier": {"workers": 2, "name": "api", "latency": 0.1, "calls": (Downstream(SERVICE),)},
     "TimeWindow": {"seconds": 10.0},
     "Timeout": {"seconds": 1.0},
     "Trace": {"start": (0.0, 1.0), "duration": (0.1, 0.2), "failed": (True, False)},
@@ -283,3 +288,17 @@ def test_impossible_values_are_refused_with_name_rule_and_value(make, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         make()
     assert message in str(caught.value)
+
+
+def test_a_saga_of_orders_refuses_what_is_impossible():
+    """It holds live services, so that it is not among those above."""
+    env = simpy.Environment()
+    services = {"inventory": rl.Inventory(), "payment": rl.Payment(), "orders": rl.OrderRepository()}
+    live = {name: spec.bind(env) for name, spec in services.items()}
+    assert rl.CreateOrderSaga(**live) == rl.CreateOrderSaga(**live)
+    for name, spec in services.items():
+        with pytest.raises(TypeError, match=f"{name} must be a live service"):
+            rl.CreateOrderSaga(**{**live, name: spec})
+    for name, value in (("timeout", -1), ("timeout", math.nan), ("policy", 3), ("compensation_policy", "none")):
+        with pytest.raises((TypeError, ValueError), match=f"{name} must "):
+            rl.CreateOrderSaga(**live, **{name: value})

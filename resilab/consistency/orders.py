@@ -133,6 +133,12 @@ class CreateOrderSaga(Spec):
     doubtful_errors: ErrorFilter = TimeoutExceededError
     compensate_doubt: bool = True
 
+    def __post_init__(self) -> None:
+        for name, method in (("inventory", "reserve"), ("payment", "charge"), ("orders", "confirm")):
+            if not hasattr(getattr(self, name), method):
+                raise TypeError(f"{name} must be a live service with {method}, got {getattr(self, name)!r}")
+        _ = self.saga  # its steps check the other fields
+
     @property
     def saga(self) -> Saga:
         """The steps as a `Saga`."""

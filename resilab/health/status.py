@@ -72,7 +72,13 @@ class SystemHealth(Spec):
     def __post_init__(self) -> None:
         one_of("status", self.status, _WORDS)
         object.__setattr__(self, "status", Health(self.status))
+        instance("checks", self.checks, Mapping)
         object.__setattr__(self, "checks", MappingProxyType(dict(self.checks)))
+        if self.duration is not None:
+            non_negative("duration", self.duration)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy does not pickle
+        return SystemHealth, (self.status, dict(self.checks), self.duration)
 
     @property
     def http_code(self) -> int:
