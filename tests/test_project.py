@@ -239,7 +239,8 @@ def test_notebook_names_nothing_of_the_machine_it_was_run_on(path):
 def test_notebook_holds_no_machinery_and_checks_its_claims(path):
     """Short cells: longer code belongs in the package. Claims in the prose are asserted."""
     sources = ["".join(cell["source"]) for cell in code_cells(path)]
-    assert [source for source in sources if len(source.strip().splitlines()) > LONGEST_CELL] == []
+    lengths = [sum(1 for line in source.splitlines() if line.strip()) for source in sources]
+    assert max(lengths) <= LONGEST_CELL, sources[lengths.index(max(lengths))]
     assert any(re.search(r"^\s*assert\b", source, re.M) for source in sources)
 
 
