@@ -99,11 +99,11 @@ class LiveTimeout(LivePolicy):
         super().__init__(env, name, log)
         self.spec = spec
         self.timeouts = 0
-        self._deadlines = Deadlines(env, spec.seconds, _expire, depth)
+        self._arm = Deadlines(env, spec.seconds, _expire, depth).arm
         self.run = self._cancel if spec.cancel else self._race  # type: ignore[method-assign]
 
     def _cancel(self, fn: Callable[..., Steps], *args: Any) -> Steps:
-        entry = self._deadlines.arm(self._caller())
+        entry = self._arm(self.env.active_process or self._caller())
         try:
             return (yield from fn(*args))
         except simpy.Interrupt as signal:
@@ -116,7 +116,7 @@ class LiveTimeout(LivePolicy):
     def _race(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self._caller()
         work = start(self.env, fn(*args), request_of(caller), caller)
-        entry = self._deadlines.arm(caller)
+        entry = self._arm(caller)
         try:
             return (yield work)
         except BaseException as error:
