@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..lab.metrics import summary
 from ..lab.records import DEGRADED, SUCCESS
 from ..lab.result import Result
 from ..validation import Spec, one_of
@@ -33,6 +34,7 @@ class Case(Spec):
         with_pattern: The scenario with it.
         measure: Returns the number of a result.
         day: What happens on that day, in words.
+        record: Whether *measure* looks at attempts or events.
     """
 
     table: str
@@ -47,6 +49,7 @@ class Case(Spec):
     with_pattern: Any
     measure: Callable[[Any], float]
     day: str
+    record: bool = False
 
     def __post_init__(self) -> None:
         one_of("table", self.table, ("pattern_table", "when_to_use"))
@@ -62,7 +65,7 @@ class Number(Spec):
     name: str
 
     def __call__(self, result: Result) -> float:
-        return float(result.summary()[self.name])
+        return summary(result)[self.name]
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,8 @@ def _pair(
         ("protection", claim, protection),
         ("price", trade_off, price),
     ):
-        made.append(
-            Case(table, row, pattern, side, words, metric, unit, better, without, with_pattern, measure, day=day)
-        )
+        case = Case(table, row, pattern, side, words, metric, unit, better, without, with_pattern, measure, day)
+        made.append(case.replace(record=measure is most_in_service))
     return made[0], made[1]
 
 

@@ -84,7 +84,7 @@ def scorecard(
         wanted = Measures(names=(), functions=(("value", case.measure),))
         for each in seeds:
             for scenario in (case.without, case.with_pattern):
-                jobs.append(Job(scenario=scenario, seed=each, measures=wanted, label=case.row))
+                jobs.append(Job(scenario=scenario, seed=each, measures=wanted, record=case.record, label=case.row))
     results = Workers(n_jobs=n_jobs, client=client, cache=cache, progress=progress).run(jobs)
     values = np.array([np.nan if result is None else result["value"] for result in results])
     pairs = values.reshape(len(tuple(cases)), len(seeds), 2)
