@@ -25,10 +25,12 @@ class OutboxRunResult(Result):
     Attributes:
         message_rows: Rows of `messages`.
         tables: Name -> (columns, rows) of each table at the end.
+        transactions: How many transactions the database has committed, polls included.
     """
 
     message_rows: tuple[tuple[Any, ...], ...] = ()
     tables: dict[str, tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]] = field(default_factory=dict)
+    transactions: int = 0
 
     @cached_property
     def messages(self) -> pd.DataFrame:
@@ -76,10 +78,11 @@ class OutboxRunResult(Result):
         }
 
     def summary(self) -> pd.Series:
-        """Return the headline numbers of `Result.summary`, those of `flow`, and of the delay."""
+        """Return the headline numbers of `Result.summary` and `flow`, transactions, mean_delay, p95_delay."""
         numbers = super().summary()
         for name, value in self.flow().items():
             numbers[name] = float(value)
+        numbers["transactions"] = float(self.transactions)
         delays = self.delays()
         numbers["mean_delay"] = float(delays.mean()) if len(delays) else np.nan
         numbers["p95_delay"] = float(np.percentile(delays, 95)) if len(delays) else np.nan

@@ -73,7 +73,7 @@ class OutboxRun(OrderRun):
         fields["services"] = (self.scenario.broker.name,)
         tables = {name: self._table(name) for name in self.database.tables}
         rows = tuple(self._message_row(number, orders.get(number), stored[number]) for number in range(count))
-        return OutboxRunResult(**fields, message_rows=rows, tables=tables)
+        return OutboxRunResult(**fields, message_rows=rows, tables=tables, transactions=self.database.commits)
 
     def handle(self, request: Request) -> Steps:
         number = request.id
