@@ -228,13 +228,13 @@ def test_a_period_shorter_than_the_timeout_probes_back_to_back():
     assert first == pytest.approx(hung[0][0] + 3 * 3.5)
 
 
-def test_after_a_slow_probe_the_ticks_stay_in_step():
-    """The kept tick is asked at once, and the next one is where it always was."""
-    probe = rl.KubernetesProbe(period=1.0, timeout=1.6)
+@pytest.mark.parametrize(("timeout", "expected"), [(1.6, [0, 1, 2, 3.6, 4, 5]), (3.6, [0, 1, 2, 5.6, 6, 7])])
+def test_after_a_slow_probe_the_ticks_stay_in_step(timeout, expected):
+    """One tick is kept and asked at once, however many have passed; the next one is where it always was."""
     slow = iter([True, True, None])
-    _, rows = probe_with(lambda now: next(slow, True), probe, 8)
+    _, rows = probe_with(lambda now: next(slow, True), rl.KubernetesProbe(period=1.0, timeout=timeout), 12)
     phase = rows[0][0]
-    assert [round(row[0] - phase, 9) for row in rows[:6]] == [0, 1, 2, 3.6, 4, 5]
+    assert [round(row[0] - phase, 9) for row in rows[:6]] == expected
 
 
 def pod_of(env, container, log=None, **options):
