@@ -68,7 +68,7 @@ def scorecard(
         seconds.
 
     Example:
-        >>> frame = scorecard(replications=3)
+        >>> frame = scorecard(replications=3, cases=all_cases()[:1], progress=False)
         >>> frame.loc[0, ["row", "side", "verdict"]].tolist()
         ['Circuit Breaker', 'protection', 'protects']
     """
