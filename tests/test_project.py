@@ -245,6 +245,15 @@ def test_notebook_holds_no_machinery_and_checks_its_claims(path):
 
 
 @on_each_notebook
+def test_notebook_links_lead_to_files(path):
+    """A reader who follows a link to another notebook, a picture or a table of data finds it."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in link]
+    assert [link for link in links if link and not (path.parent / link).is_file()] == []
+
+
+@on_each_notebook
 def test_notebook_shows_its_widgets_without_a_kernel(path):
     """A plain rendering has a picture for every explorer, and the state for a renderer that knows widgets."""
     for cell in code_cells(path):
