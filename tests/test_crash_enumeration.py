@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -114,26 +115,19 @@ def test_an_orchestrator_may_die_at_every_event_boundary(name):
 
 def test_the_orchestrator_may_die_twice():
     """A second crash at every boundary after each third one of the first."""
-    points = 0
-    first = 0
-    while True:
-        model = saga_world(declined=(1,))
+
+    def build(first):
+        world = saga_world(declined=(1,))
         for _ in range(first):
-            model.env.step()
-        if not model.actors["orchestrator"].crash():
-            break
+            world.env.step()
+        world.actors["orchestrator"].crash()
+        return world
 
-        def build(first=first):
-            world = saga_world(declined=(1,))
-            for _ in range(first):
-                world.env.step()
-            world.actors["orchestrator"].crash()
-            return world
-
-        for point in every_crash(build):
+    points = 0
+    for first in range(0, 30, 3):
+        for point in every_crash(partial(build, first)):
             check_saga(point.model)
             points += 1
-        first += 3
     assert points > 150
 
 
