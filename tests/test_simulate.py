@@ -218,3 +218,11 @@ def test_without_recording_the_frames_of_attempts_say_so():
     with pytest.raises(ValueError, match="attempts were not recorded"):
         _ = result.attempts
     assert np.isnan(result.summary()["utilization"])
+
+
+def test_calls_that_abandoned_work_sends_later_are_counted():
+    """The caller has gone after one attempt, the retry that it left behind sends three more."""
+    policy = rl.ResiliencePolicy(rl.Timeout(0.3, cancel=False), rl.Retry(3, 0.1, jitter="none"))
+    result = rl.simulate(rl.Scenario(rl.Steady(5), rl.Service(3, 0.25, failure_rate=1.0), policy, duration=2), seed=1)
+    assert result.requests["attempts"].tolist() == [4] * 10
+    assert result.summary()["amplification"] == len(result.attempts) / len(result) == 4

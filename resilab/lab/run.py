@@ -77,6 +77,7 @@ class _Run:
             self._bind_service(part.service)
         self._calls = [self._bind_client(client) for client in range(scenario.clients)]
         self._open: dict[int, Any] = {}
+        self._runs_on: list[Request] = []  # ended, but work for them was left behind
         self._is_over = False
         self._count = 0
 
@@ -119,6 +120,8 @@ class _Run:
         if self._open and horizon is None:
             raise UnfinishedRunError(self._why_open())
         self._stop()
+        for request in self._runs_on:
+            self.columns.attempts[request.id] = request.sends
         return Result(
             scenario=scenario,
             seed=self.seed,
@@ -165,6 +168,8 @@ class _Run:
         columns.end[number] = self.env.now
         if request.sends != 1:
             columns.attempts[number] = request.sends
+        if request.has_abandoned:
+            self._runs_on.append(request)
         del self._open[number]
         if after is not None:
             after()
