@@ -455,3 +455,13 @@ def test_a_step_that_was_under_way_at_a_crash_is_in_doubt():
     assert len(calls) == 3
     assert result.compensated == ("process_payment", "reserve_inventory")
     assert payment.status("x/process_payment") == "none"
+
+
+def test_sagas_that_start_together_have_different_names():
+    """A log that takes time to write does not know those that were named just before."""
+    env = simpy.Environment()
+    step = rl.SagaStep("step", recording(env, [], "step"), recording(env, [], "undo"))
+    saga = rl.Saga(step).bind(env, saga_log=rl.SagaLog(write_time=0.5).bind(env))
+    processes = [env.process(saga.execute({"order_id": number})) for number in range(3)]
+    env.run()
+    assert [process.value.saga_id for process in processes] == ["saga-1", "saga-2", "saga-3"]

@@ -55,6 +55,7 @@ class LiveSaga:
         self.rows: list[tuple[str, int, str, str, float, float, str, str, int]] = []
         self._log = log
         self._running: set[str] = set()
+        self._named = 0
         self._is_doubtful = error_filter("doubtful_errors", spec.doubtful_errors)
         self._execute = {}
         self._compensate = {}
@@ -80,7 +81,8 @@ class LiveSaga:
             raises nothing.
         """
         if saga_id is None:
-            saga_id = f"{self.spec.name}-{len(self.saga_log) + 1}"
+            self._named = max(self._named, len(self.saga_log)) + 1  # others may not be in the log yet
+            saga_id = f"{self.spec.name}-{self._named}"
         if self.saga_log.state(saga_id) is None:
             context = SagaContext(saga_id, _fields(command))
             return self._run(saga_id, context)
