@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +86,7 @@ class LiveDatabase:
         self.rollbacks = 0
         self._log = log
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._connection.close)
         self._connection.create_function("now", 0, lambda: float(env.now))
         self._lock = Bulkhead(1).bind(env)
         self._owner: Any = None
@@ -170,7 +173,8 @@ class LiveDatabase:
                 yield from self._answer()
             self._connection.execute("COMMIT")
         except BaseException as error:
-            self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.ProgrammingError):  # closed already, when all of it is thrown away
+                self._connection.execute("ROLLBACK")
             self.rollbacks += 1
             if self._log is not None:
                 self._log.append(self.env.now, self.spec.name, "rollback", -1, repr(error))
