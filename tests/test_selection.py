@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,13 @@ def test_every_class_of_the_tables_exists():
         for names in frame["class"]:
             for name in names.split(", "):
                 assert hasattr(rl, name), name
+
+
+def test_every_notebook_of_the_tables_exists():
+    """The links lead somewhere."""
+    folder = Path(__file__).resolve().parents[1] / "notebooks"
+    for frame in (rl.pattern_table(), rl.when_to_use()):
+        assert [name for name in frame["notebook"] if not (folder / name).is_file()] == []
 
 
 def test_every_row_of_both_tables_is_measured_on_both_days():
