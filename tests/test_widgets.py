@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from typing import Any
 
 import ipywidgets
@@ -429,6 +430,28 @@ def test_settings_from_code_are_played_at_once_even_if_runs_are_slow():
     for setting in range(3):
         runs.move(setting)
     assert runs.played == [0, 1, 2]
+
+
+def test_settings_from_another_thread_wait_for_the_run_under_way():
+    """JupyterLab's subshells: a change during a run is played after it, the newest only, and not beside it."""
+    began, may_end = threading.Event(), threading.Event()
+    played, setting = [], [1]
+
+    def play():
+        played.append(setting[0])
+        began.set()
+        assert may_end.wait(20)
+
+    pace = Pace(play, FakeLoop, lambda: 0.0)
+    first = threading.Thread(target=pace.ask)
+    first.start()
+    assert began.wait(20)
+    for setting[0] in (2, 3, 4):
+        pace.ask()
+    assert played == [1]
+    may_end.set()
+    first.join(20)
+    assert played == [1, 4]
 
 
 def test_explorer_of_another_kind_of_run_needs_no_scenario():

@@ -151,20 +151,23 @@ class Explorer(ipywidgets.VBox):
 
     def keep(self) -> None:
         """Keep the shown run behind the next ones."""
-        self.baseline, self._kept_numbers = self.result, self.numbers
-        self._draw()
+        with self._pace.lock:
+            self.baseline, self._kept_numbers = self.result, self.numbers
+            self._draw()
+        self._ask()  # a control may have moved meanwhile
 
     def reset(self) -> None:
         """Set all controls back to where they started, and forget the kept run and the limits of the axes."""
-        self.baseline, self._kept_numbers = None, {}
-        self.stage.restart()
-        self._shown = None
-        self._is_held = True
-        try:
-            for control in self._controls:
-                control.input.value = control.start
-        finally:
-            self._is_held = False
+        with self._pace.lock:
+            self.baseline, self._kept_numbers = None, {}
+            self.stage.restart()
+            self._shown = None
+            self._is_held = True
+            try:
+                for control in self._controls:
+                    control.input.value = control.start
+            finally:
+                self._is_held = False
         self._ask()
 
     def _changed(self, _: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,10 @@ class Pace:
     while runs are short: there, the page sends the next value of a control only when
     the last is done. After a slow run the changes that came meanwhile are taken in
     first, and only the newest setting is played.
+
+    JupyterLab gives messages of widgets to other threads of the kernel than cells, so
+    that a change may come while a run is under way. It is then played after that run,
+    once, however many came.
 
     Args:
         play: Plays the settings as they are now.
@@ -39,8 +44,10 @@ class Pace:
         self._took = 0.0
         self._asked = 0.0
         self._first_asked = 0.0
-        self.is_waiting = False
-        """Whether a setting waits for its turn."""
+        self.lock = threading.RLock()
+        """Held while a run is played and drawn."""
+        self._is_waiting = False
+        self._is_stale = False  # the settings have changed since the last run began
 
     @property
     def is_slow(self) -> bool:
@@ -49,13 +56,13 @@ class Pace:
 
     def ask(self) -> None:
         """Play the settings now, or soon."""
-        loop = self._loop_of_page() if self.is_slow else None
-        if loop is None:
-            self._go()
+        loop = self._loop_of_page()
+        if loop is None or not self.is_slow:
+            self._go(waits=loop is None)
             return
         self._asked = self._clock()
-        if not self.is_waiting:
-            self.is_waiting = True
+        if not self._is_waiting:
+            self._is_waiting = True
             self._first_asked = self._asked
             loop.call_later(_PAUSE, self._go_when_quiet, loop)
 
@@ -64,13 +71,21 @@ class Pace:
         if now - self._asked < _PAUSE / 2 and now - self._first_asked < _LONGEST_PAUSE:
             loop.call_later(_PAUSE, self._go_when_quiet, loop)
             return
-        self.is_waiting = False
-        self._go()
+        self._is_waiting = False
+        self._go(waits=False)
 
-    def _go(self) -> None:
-        began = self._clock()
-        self._play()
-        self._took = self._clock() - began
+    def _go(self, waits: bool) -> None:
+        self._is_stale = True
+        while self._is_stale:
+            if not self.lock.acquire(blocking=waits):
+                return  # the thread that holds it looks at the mark after it has let go
+            try:
+                self._is_stale = False
+                began = self._clock()
+                self._play()
+                self._took = self._clock() - began
+            finally:
+                self.lock.release()
 
 
 def loop_of_page_message() -> asyncio.AbstractEventLoop | None:
