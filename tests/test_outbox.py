@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 
 import numpy as np
@@ -105,6 +106,25 @@ def test_a_crash_before_the_commit_rolls_back_and_after_it_does_not(when, rows):
     assert rl.crash(process)
     env.run()
     assert len(database.rows("orders")) == rows
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_database_that_is_thrown_away_closes_quietly():
+    """Even in the middle of a transaction: no warning and no error of a closed connection."""
+    env = simpy.Environment()
+    database = rl.Database(TABLES, statement_time=1.0).bind(env)
+
+    def work(tx):
+        yield from tx.orders.create(total=1.0)
+        yield from tx.orders.create(total=2.0)
+
+    env.process(database.transaction(work))
+    env.run(until=1.5)
+    connection = database._connection
+    del env, database
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 def test_transactions_run_one_after_the_other():

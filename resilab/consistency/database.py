@@ -87,7 +87,8 @@ class LiveDatabase:
         self._log = log
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._connection.close)
-        self._connection.create_function("now", 0, lambda: float(env.now))
+        clock = weakref.proxy(env)  # a finalizer keeps the connection, which must not keep the model
+        self._connection.create_function("now", 0, lambda: float(clock.now))
         self._lock = Bulkhead(1).bind(env)
         self._owner: Any = None
         self._tables: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -119,15 +120,7 @@ def saga_gantt(result: SagaRunResult, ax: Axes | None = None, *, orders: Any = N
     ax.grid(visible=False, axis="y")
     reach(ax, x=(-0.06 * end, 1.04 * end or 1.0), y=(-0.7, len(shown) - 0.3))
     label(ax, "time since the order arrived (s)", "order")
-    handles: list[Any] = [
-        Patch(color=_STEP_COLOURS[step], label=word)
-        for step, word in zip(STEPS, ("reserve", "charge", "confirm"), strict=True)
-    ]
-    handles.append(Patch(facecolor="white", edgecolor=INK, hatch="////", label="undo"))
-    handles.append(Line2D([], [], marker="x", color=INK, linestyle="", markersize=5, label="failed"))
-    circle: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "markersize": 5}
-    handles.append(Line2D([], [], linestyle="", label="in doubt", **circle))
-    legend(ax, handles=handles)
+    legend(ax, handles=_gantt_handles())
     return ax
 
 
@@ -317,6 +310,20 @@ def _interesting(result: SagaRunResult, count: int) -> list[int]:
     turns = [number for turn in zip_longest(*queues) for number in turn if number is not None]
     few = min(len(turns), max(count // 2, count - len(calm)))
     return [*calm[: count - few], *turns[:few]]
+
+
+@cache
+def _gantt_handles() -> tuple[Any, ...]:
+    """Return the entries of the legend, always the same, so that an explorer need not draw them anew."""
+    handles: list[Any] = [
+        Patch(color=_STEP_COLOURS[step], label=word)
+        for step, word in zip(STEPS, ("reserve", "charge", "confirm"), strict=True)
+    ]
+    handles.append(Patch(facecolor="white", edgecolor=INK, hatch="////", label="undo"))
+    handles.append(Line2D([], [], marker="x", color=INK, linestyle="", markersize=5, label="failed"))
+    circle: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "markersize": 5}
+    handles.append(Line2D([], [], linestyle="", label="in doubt", **circle))
+    return tuple(handles)
 
 
 def _bars(ax: Axes, boxes: list[Any], colour: str, is_undo: bool) -> None:
