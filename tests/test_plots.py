@@ -359,6 +359,18 @@ def test_text_behind_the_data_is_drawn_once_until_it_moves():
     assert stage.full_draws == 2
 
 
+def test_redrawn_picture_is_that_of_a_new_one(result):
+    """A run drawn over the kept frame looks as on a new stage, names of faults and breaker states included."""
+    stage = Stage(8, 5, 60)
+    plot = lambda figure: rl.plots.overview(result, figure)  # noqa: E731
+    assert stage.render(plot) == stage.render(plot) == Stage(8, 5, 60).render(plot)
+    names = [text for text in stage.axes[0].texts if text.get_text() == "hangs"]
+    pixels = np.asarray(stage.canvas.buffer_rgba())
+    box = names[0].get_window_extent().extents.astype(int)
+    here = pixels[len(pixels) - box[3] : len(pixels) - box[1], box[0] : box[2], :3]
+    assert here.min() < 90, "the name of the fault is not to be seen"
+
+
 def test_stage_takes_another_layout():
     """A plot function may make other axes than the time before."""
     stage = Stage(4, 3, 50)

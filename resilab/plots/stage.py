@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.legend import Legend
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -75,7 +76,7 @@ class Stage(Picture):
         for number, ax in enumerate(self.axes):
             self._grow(number, ax)
         frame = [_frame_of(ax) for ax in self.axes] + [text.get_text() for text in self.texts]
-        notes = [_look_of(text) for ax in self.axes for text in ax.texts if _is_behind(text)]
+        notes = [_look_of(each) for ax in self.axes for each in _data_of(ax) if _is_behind(each)]
         have_moved = self._background is not None and notes != self._notes and not self._notes_move
         self._notes_move |= have_moved
         self._notes = notes
@@ -165,10 +166,8 @@ class Stage(Picture):
                 legend.draw(renderer)
 
     def _front_of(self, ax: Axes) -> list[Artist]:
-        """Return what is drawn anew each time: text behind the data only once it has moved."""
-        if self._notes_move:
-            return _data_of(ax)
-        return [each for each in _data_of(ax) if not (isinstance(each, Text) and _is_behind(each))]
+        """Return what is drawn anew each time: what is behind the data only once it has moved."""
+        return [each for each in _data_of(ax) if self._notes_move or not _is_behind(each)]
 
 
 class _OtherLayout(Exception):
@@ -237,12 +236,15 @@ def _empty(ax: Axes) -> None:
     ax.ignore_existing_data_limits = True
 
 
-def _is_behind(text: Text) -> bool:
-    return text.get_zorder() < 1
+def _is_behind(artist: Artist) -> bool:
+    """Whether it is text or a span behind the data, such as a fault window and its name."""
+    return artist.get_zorder() < 1 and isinstance(artist, (Text, Rectangle))
 
 
-def _look_of(text: Text) -> tuple[Any, ...]:
-    return text.get_text(), text.get_position(), text.get_color(), text.get_fontsize()
+def _look_of(artist: Any) -> tuple[Any, ...]:
+    if isinstance(artist, Rectangle):
+        return artist.get_bbox().bounds, artist.get_facecolor()
+    return artist.get_text(), artist.get_position(), artist.get_color(), artist.get_fontsize()
 
 
 def _fade(artist: Artist) -> None:

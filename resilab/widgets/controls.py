@@ -167,6 +167,7 @@ class Control:
         labelled.style.description_width = f"{width}px"
         if isinstance(labelled, ipywidgets.ToggleButtons):
             labelled.style.button_width = "auto"
+            labelled.layout = ipywidgets.Layout(width="max-content", margin="2px 16px 2px 2px")
         else:
             extra = 76 if hasattr(self, "box") else 232
             margin = "2px" if hasattr(self, "box") else "2px 16px 2px 2px"
