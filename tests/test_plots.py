@@ -117,7 +117,7 @@ def test_outcomes_are_stacked_without_gaps(result):
     """Each outcome begins where the one below ends, and the top is the arrival rate."""
     ax = rl.plots.outcomes_over_time(result)
     stacks = {patch.get_label(): patch.get_data() for patch in ax.patches if patch.get_label() in OUTCOMES}
-    below = np.zeros(60)
+    below = np.zeros(50)  # ten requests in each bin
     for outcome in OUTCOMES:
         assert stacks[outcome].baseline == pytest.approx(below)
         below = stacks[outcome].values
@@ -368,7 +368,7 @@ def test_redrawn_picture_is_that_of_a_new_one(result):
     pixels = np.asarray(stage.canvas.buffer_rgba())
     box = names[0].get_window_extent().extents.astype(int)
     here = pixels[len(pixels) - box[3] : len(pixels) - box[1], box[0] : box[2], :3]
-    assert here.min() < 90, "the name of the fault is not to be seen"
+    assert np.sum(here.max(axis=2) < 150) > 20, "the name of the fault is not to be seen"
 
 
 def test_stage_takes_another_layout():

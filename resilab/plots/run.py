@@ -101,8 +101,8 @@ def outcome_rates(result: Result, edges: np.ndarray) -> np.ndarray:
 
 def _bins(result: Result) -> tuple[np.ndarray, float]:
     duration = _duration(result)
-    width = duration / _BINS
-    return np.linspace(0.0, duration, _BINS + 1), width
+    count = min(_BINS, max(10, len(result) // 10))  # fewer requests, wider bins: else their number is all noise
+    return np.linspace(0.0, duration, count + 1), duration / count
 
 
 def _mark_breakers(ax: Axes, result: Result) -> None:

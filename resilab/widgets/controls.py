@@ -129,7 +129,7 @@ class Control:
         """Return the parameter's name in words, with its unit."""
         text = self.name.replace("_", " ") if text is None else text
         unit = UNITS.get(self.name, "") if unit is None else unit
-        return f"{text} ({unit})" if unit else text
+        return f"{text} ({unit})" if unit not in ("", text) else text
 
     def _make_slider(self, slider: Slider) -> None:
         label = self.label(slider.label, slider.unit)
