@@ -91,11 +91,18 @@ from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
 from .selection import pattern_table, scorecard, when_to_use
 
-_LAZY = {"Explorer": "widgets", "Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
+_LAZY = {
+    "Explorer": "widgets",
+    "Slider": "widgets",
+    "explore": "widgets",
+    "plots": "plots",
+    "theory": "theory",
+    "widgets": "widgets",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs matplotlib and ipywidgets when it is first used."""
+    """Load what is not needed in every model, matplotlib and ipywidgets among it, when it is first used."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import_module(f".{_LAZY[name]}", __name__)
