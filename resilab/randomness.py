@@ -20,6 +20,7 @@ _BITS = 10
 BLOCK = 1 << _BITS
 """Draws made at once; no draw depends on it being asked for in any order."""
 _MASK = BLOCK - 1
+_KEPT = 64  # blocks of one send number; keys come nearly in order, and an older block is made again
 
 
 def uniform(generator: np.random.Generator, size: int) -> np.ndarray:
@@ -74,4 +75,6 @@ class KeyedDraws:
         row.extend([None] * (index + 1 - len(row)))
         draws = np.ascontiguousarray(self.block(send, index), dtype=np.float64)
         row[index] = view = memoryview(draws)
+        if index >= _KEPT:
+            row[index - _KEPT] = None
         return view

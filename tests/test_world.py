@@ -81,6 +81,16 @@ def test_a_draw_depends_on_nothing_but_its_key():
     assert [first(*key) for key in keys] == [second(*key) for key in reversed(keys)][::-1]
 
 
+def test_an_old_block_that_was_dropped_is_made_again():
+    """A long run does not keep all its draws; those of a late retry are what they were."""
+    draws = KeyedDraws(1, "x", uniform)
+    first = [draws(key) for key in range(5)]
+    for index in range(200):
+        draws(index * BLOCK)
+    assert sum(block is not None for block in draws._rows[0]) <= 65
+    assert [draws(key) for key in range(5)] == first
+
+
 def test_streams_sends_keys_and_seeds_are_independent():
     values = {KeyedDraws(seed, stream, uniform)(key, send)
               for seed in (0, 1) for stream in ("a", "b") for key in (0, 1, BLOCK) for send in (0, 1)}  # fmt: skip
