@@ -87,7 +87,7 @@ class TestInterrupt:
         out, error = process.communicate(timeout=60)
         lines = out.split("\n")
         kept = int(lines[-2].removeprefix("kept "))
-        assert kept == 20 + lines.count("run")
+        assert kept - 20 - lines.count("run") in (0, 1)  # the signal may come between a run and its `watch`
         assert kept < 1990
         assert f"interrupted after {kept} of 1990 runs" in error
 
