@@ -50,12 +50,14 @@ class KeyedDraws:
         self._sample = sample
         self._rows: list[list[memoryview | None]] = []
 
-    def __call__(self, key: int, send: int = 0) -> float:
+    def draw(self, key: int, send: int = 0) -> float:
         """Return the draw of *key* for its send number *send*."""
         try:
             return self._rows[send][key >> _BITS][key & _MASK]  # type: ignore[index]
         except (IndexError, TypeError):
             return self._fill(send, key >> _BITS)[key & _MASK]
+
+    __call__ = draw
 
     def first(self, count: int) -> np.ndarray:
         """Return the draws of keys 0 to *count* - 1 for send number 0."""

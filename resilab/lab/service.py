@@ -202,12 +202,12 @@ class LiveService:
         self.finish = self._finish
         self._queue: deque[Job] = deque()
         self._next_job = self._queue.popleft if spec.discipline == "fifo" else self._queue.pop
-        self._latency = KeyedDraws(seed, f"{spec.name}/latency", spec.latency.sample)
-        self._failure = KeyedDraws(seed, f"{spec.name}/failure", uniform)
+        self._latency = KeyedDraws(seed, f"{spec.name}/latency", spec.latency.sample).draw
+        self._failure = KeyedDraws(seed, f"{spec.name}/failure", uniform).draw
         self._failure_latency = (
             None
             if spec.failure_latency is None
-            else KeyedDraws(seed, f"{spec.name}/failure_latency", spec.failure_latency.sample)
+            else KeyedDraws(seed, f"{spec.name}/failure_latency", spec.failure_latency.sample).draw
         )
         self._record = None if attempts is None else attempts.append
         self._service_error = causes.code(ServiceError.cause)

@@ -234,7 +234,8 @@ class LiveRetry(LivePolicy):
             delay, state = self._delay(attempt, outcome, state)
             attempt += 1
             self.retries += 1
-            self.note("retry", f"{attempt} after {delay:.6g} s")
+            if self._log is not None:
+                self.note("retry", f"{attempt} after {delay:.6g} s")
             if delay > 0:
                 yield self.env.timeout(delay)
 
