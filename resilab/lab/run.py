@@ -228,14 +228,14 @@ class _Arrivals:
 
     def __init__(self, run: _Run) -> None:
         scenario = run.scenario
-        times, parts, keys = [np.empty(0)], [np.empty(0, int)], [np.empty(0, int)]
+        times, parts, keys = [np.empty(0)], [np.empty(0, np.int16)], [np.empty(0, np.int32)]
         for index, part in enumerate(scenario.parts):
             if not isinstance(part.workload, ClosedLoop):
                 stream = stream_name(part.name, "arrivals")
                 own = part.workload.arrivals(scenario.duration, run.seed, stream)  # type: ignore[arg-type]
                 times.append(own)
-                parts.append(np.full(len(own), index))
-                keys.append(np.arange(len(own)))
+                parts.append(np.full(len(own), index, np.int16))
+                keys.append(np.arange(len(own), dtype=np.int32))
         merged = np.concatenate(times)
         order = np.argsort(merged, kind="stable")
         self._times = memoryview(merged[order])
@@ -243,7 +243,7 @@ class _Arrivals:
         self._keys = memoryview(np.concatenate(keys)[order])
         self._is_plain = len(scenario.parts) == 1 and scenario.clients == 1
         draws = KeyedDraws(run.seed, "client", uniform).first(0 if self._is_plain else len(merged))
-        self._clients = memoryview((draws * scenario.clients).astype(int))
+        self._clients = memoryview((draws * scenario.clients).astype(np.int32))
         self._run = run
         self._index = 0
         self._ok = True
