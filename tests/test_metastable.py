@@ -106,3 +106,12 @@ def test_a_load_cut_below_capacity_over_attempts_ends_it():
         policy = rl.ResiliencePolicy(RETRY.replace(max_retries=1), LIMIT)
         late, _ = success(rl.Scenario(workload, service, policy, duration=250.0), 220, 250, seeds=(1,))
         assert (late > 0.99) if recovers else (late < 0.01)
+
+
+@pytest.mark.parametrize(("share", "recovers", "attempts"), [(0.1, True, 1.0), (0.3, False, 1.3)])
+def test_a_retry_budget_helps_if_rate_and_budget_fit_the_capacity(share, recovers, attempts):
+    """80 x 1.1 = 88 fit into 100, 80 x 1.3 = 104 do not: the budget itself keeps the overload alive."""
+    retry = RETRY.replace(budget=rl.RetryBudget.token_bucket(share))
+    late, sent = success(BASE.replace(policy=rl.ResiliencePolicy(retry, LIMIT)), 220, 270)
+    assert (late > 0.99) if recovers else (late < 0.01)
+    assert sent == pytest.approx(attempts, rel=0.03)
