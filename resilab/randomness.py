@@ -9,6 +9,7 @@ generator, so that a keyed draw costs about as much as reading an array.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +43,13 @@ class KeyedDraws:
         True
     """
 
-    __slots__ = ("_key", "_rows", "_sample")
+    __slots__ = ("_bits", "_generator", "_rows", "_sample", "_state")
 
     def __init__(self, seed: int, stream: str, sample: Sampler) -> None:
         entropy = np.random.SeedSequence(whole("seed", seed), spawn_key=tuple(stream.encode()))
-        self._key = entropy.generate_state(2, np.uint64)
+        self._bits = np.random.Philox(key=entropy.generate_state(2, np.uint64))
+        self._generator = np.random.Generator(self._bits)
+        self._state: Any = self._bits.state
         self._sample = sample
         self._rows: list[list[memoryview | None]] = []
 
@@ -66,8 +69,9 @@ class KeyedDraws:
 
     def block(self, send: int, index: int) -> np.ndarray:
         """Return the draws of one block: BLOCK keys from *index* * BLOCK on."""
-        bits = np.random.Philox(key=self._key, counter=[0, 0, index, send])
-        return self._sample(np.random.Generator(bits), BLOCK)
+        self._state["state"]["counter"] = np.array([0, 0, index, send], np.uint64)
+        self._bits.state = self._state
+        return self._sample(self._generator, BLOCK)
 
     def _fill(self, send: int, index: int) -> memoryview:
         rows = self._rows

@@ -45,15 +45,15 @@ def bare_queue(requests: int, env: simpy.Environment | None = None) -> list[tupl
     """Play the M/M/c queue without policies and return arrival and end of each request."""
     env = env or simpy.Environment()
     workers = simpy.Resource(env, WORKERS)
-    latency = KeyedDraws(SEED, "service/latency", rl.Exponential(MEAN).sample)
     arrivals = rl.Poisson(RATE).arrivals(requests / RATE, SEED).tolist()
+    latencies = KeyedDraws(SEED, "service/latency", rl.Exponential(MEAN).sample).first(len(arrivals)).tolist()
     rows = []
 
     def request(number: int) -> Generator[simpy.Event, Any, None]:
         arrival = env.now
         with workers.request() as worker:
             yield worker
-            yield env.timeout(latency(number))
+            yield env.timeout(latencies[number])
         rows.append((arrival, env.now))
 
     def source() -> Generator[simpy.Event, Any, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -71,23 +71,35 @@ def events(requests: int) -> Iterator[Row]:
         yield f"{name}: events a request", value, value, value, "exact"
 
 
+class Block:
+    """The usual way to draw in blocks: the next number of an array, whoever asks."""
+
+    def __init__(self) -> None:
+        self._generator = np.random.default_rng(1)
+        self._next = 1024
+
+    def draw(self) -> float:
+        """Return the next draw."""
+        index = self._next
+        if index == 1024:
+            self._values = memoryview(self._generator.standard_exponential(1024) * 0.1)
+            index = 0
+        self._next = index + 1
+        return self._values[index]
+
+
 def draws(count: int, size: int = 200_000) -> Iterator[Row]:
-    """A keyed draw against the next value of a block."""
+    """A draw by its key against the next one of a block, both from a method."""
 
     def keyed() -> None:
-        draw = KeyedDraws(1, "benchmark", rl.Exponential(0.1).sample)
+        draw = KeyedDraws(1, "benchmark", rl.Exponential(0.1).sample).draw
         for key in range(size):
             draw(key)
 
-    def blocks() -> Iterator[float]:
-        generator = np.random.default_rng(1)
-        while True:
-            yield from generator.exponential(0.1, 1024).tolist()
-
     def block() -> None:
-        following = blocks().__next__
+        draw = Block().draw
         for _ in range(size):
-            following()
+            draw()
 
     def single() -> None:
         exponential = np.random.default_rng(1).exponential
@@ -96,8 +108,8 @@ def draws(count: int, size: int = 200_000) -> Iterator[Row]:
 
     times = rounds({"keyed": keyed, "block": block, "single": single}, count)
     yield row("keyed draw", [t / size * 1e9 for t in times["keyed"]], "ns")
-    yield row("next value of a block", [t / size * 1e9 for t in times["block"]], "ns")
-    yield row("keyed draw / block draw", ratios(times, "keyed", "block"), "ratio")
+    yield row("next draw of a block", [t / size * 1e9 for t in times["block"]], "ns")
+    yield row("keyed draw / draw of a block", ratios(times, "keyed", "block"), "ratio")
     yield row("keyed draw / numpy one by one", ratios(times, "keyed", "single"), "ratio")
 
 
@@ -134,28 +146,44 @@ def imports(count: int) -> Iterator[Row]:
         yield row(f"import {name}", [t * 1e3 for t in fresh_process(code, count)], "ms")
 
 
-def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
-    """One move of a slider, by part."""
+def parts_of_a_move(build: Callable[[int], Any], count: int) -> dict[str, list[float]]:
+    """Return the processor milliseconds of each part of *count* moves; `build(number)` makes the scenarios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from resilab.lab.metrics import summary
     from resilab.plots import overview
+    from resilab.plots.stage import Stage, encode
+    from resilab.widgets.explorer import headline
 
-    last: dict[str, Any] = {}
+    stage = Stage(10.0, 5.6, dpi=80)
+    stage.render(partial(overview, rl.simulate(build(1), 1)))
+    times: dict[str, list[float]] = {}
 
-    def simulate() -> None:
-        last["result"] = rl.simulate(scenario(requests, 0.1), 1)
+    def timed(part: str, action: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        value = action()
+        times.setdefault(part, []).append(1000 * (time.process_time() - began))
+        return value
 
-    def draw() -> None:
-        figure = Figure(figsize=(9, 6), dpi=72)
-        overview(last["result"], figure)
+    def from_scratch(result: Any) -> None:
+        figure = Figure(figsize=(10.0, 5.6), dpi=80, layout="constrained")
+        overview(result, figure)
         FigureCanvasAgg(figure).draw()
 
-    parts = {"simulate": simulate, "numbers": lambda: summary(last["result"]), "draw from scratch": draw}
-    times = rounds(parts, count)
-    for name, values in times.items():
-        yield row(f"explorer, {requests:,} requests: {name}", [t * 1e3 for t in values], "ms")
+    for number in range(2, count + 2):
+        result = timed("simulate", partial(rl.simulate, build(number), 1))
+        timed("draw", partial(stage._paint, partial(overview, result)))
+        timed("encode", lambda: encode(np.asarray(stage.canvas.buffer_rgba())))
+        timed("numbers", partial(headline, result))
+        timed("draw from scratch, for comparison", partial(from_scratch, result))
+    return times
+
+
+def explorer(count: int, requests: int = 3_000) -> Iterator[Row]:
+    """A move of a slider over the five policies, by part."""
+    parts = parts_of_a_move(lambda number: scenario(requests, number / 200), max(20, count))
+    for part, values in parts.items():
+        yield row(f"explorer, {requests:,} requests: {part}", values, "ms")
 
 
 def sweeps(count: int, runs: int = 48, requests: int = 5_000) -> Iterator[Row]:

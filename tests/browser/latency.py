@@ -14,8 +14,6 @@ import argparse
 import shutil
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,8 @@ import nbformat
 import numpy as np
 
 import resilab as rl
-from resilab.plots.stage import Stage, encode
-from resilab.widgets.explorer import headline
 
+from ..benchmarks.tables import parts_of_a_move
 from .laboratory import CHROMIUM_OPTIONS, Laboratory, run_all
 
 SCENARIOS = """
@@ -127,26 +124,6 @@ def in_the_browser(chromium: str, moves: int, shot: str | None) -> dict[str, lis
         shutil.rmtree(root)
 
 
-def by_parts(build: Callable[..., Any], moves: int) -> dict[str, list[float]]:
-    """Return the processor time of each part of a move, in milliseconds."""
-    stage = Stage(10.0, 5.6, dpi=80)
-    stage.render(lambda figure: rl.plots.overview(rl.simulate(build(1), seed=1), figure))
-    times: dict[str, list[float]] = {}
-
-    def timed(part: str, action: Callable[[], Any]) -> Any:
-        began = time.process_time()
-        value = action()
-        times.setdefault(part, []).append(1000 * (time.process_time() - began))
-        return value
-
-    for turn in range(moves):
-        result = timed("simulate", lambda turn=turn: rl.simulate(build(2 + turn), seed=1))
-        timed("draw", lambda result=result: stage._paint(lambda figure: rl.plots.overview(result, figure)))
-        timed("encode", lambda: encode(np.asarray(stage.canvas.buffer_rgba())))
-        timed("numbers", lambda result=result: headline(result))
-    return times
-
-
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,7 +139,7 @@ def main() -> None:
         low, median, high = np.percentile(values, (5, 50, 95))
         print(f"  {name:30} median {median:6.1f}   p5 {low:6.1f}   p95 {high:6.1f}")
     for name in ("one", "five"):
-        parts = by_parts(space[name], options.moves)
+        parts = parts_of_a_move(space[name], options.moves)
         print(f"parts of a move, {name}, processor ms, median (least)")
         for part, values in parts.items():
             print(f"  {part:30} {statistics.median(values):6.1f} ({min(values):.1f})")
