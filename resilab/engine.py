@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator
 from heapq import heappush
 from typing import Any
 
+import numpy as np
 import simpy
 from simpy.events import NORMAL, PENDING, Event, Process
 
@@ -57,6 +58,10 @@ class Request:
         self.sends = 0
 
 
+OnEnd = Callable[[Any, bool, Any], bool]
+"""What `start` calls at the end of a task: request, whether it went well, value or error."""
+
+
 class Interruption(simpy.Interrupt):
     """The interrupt that a `Task` sees; as in SimPy, `cause` says why it came."""
 
@@ -83,30 +88,40 @@ class Task(Process):
         request: The request it works for, if any.
         caller: The process that waits for it, if any. A task whose caller has gone
             is marked by `abandon`.
+        on_end: Called with the request, whether it went well, and the value or the
+            error, when the task ends. It says whether it took care of an error; one
+            that nobody takes care of ends the run.
     """
 
     __slots__ = (
         "_defused",
         "_generator",
         "_ok",
+        "_on_end",
         "_target",
         "_value",
         "_wake",
-        "abandoned_at",
         "callbacks",
-        "caller",
         "env",
         "request",
     )
+    caller: Any = None
+    abandoned_at = -1.0
 
     def __init__(
-        self, env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None
+        self,
+        env: simpy.Environment,
+        generator: Steps,
+        request: Request | None = None,
+        caller: Any = None,
+        on_end: OnEnd | None = None,
     ) -> None:
         self.env = env
         self.callbacks = []
         self.request = request
-        self.caller = caller
-        self.abandoned_at = -1.0
+        if caller is not None:
+            self.caller = caller
+        self._on_end = on_end
         self._generator = generator
         self._value = PENDING
         self._wake = self._resume
@@ -144,7 +159,8 @@ class Task(Process):
         self._ok = ok
         self._value = value
         self._target = self._wake = None  # type: ignore[assignment]  # breaks a reference cycle
-        if self.callbacks or not ok:
+        is_settled = self._on_end is not None and self._on_end(self.request, ok, value)
+        if self.callbacks or not (ok or is_settled):
             self.env.schedule(self)
         else:
             self.callbacks = None  # type: ignore[assignment]
@@ -152,6 +168,7 @@ class Task(Process):
     def _refuse(self, thing: Any) -> None:
         name = getattr(self._generator, "__qualname__", "a process")
         self._generator.close()
+        self._on_end = None  # a mistake in the model is no error of the call
         self._end(False, TypeError(f"{name} must yield SimPy events, got {thing!r}"))
 
     def throw(self, cause: Any) -> None:
@@ -163,17 +180,33 @@ class Task(Process):
 
 
 def _start_process(
-    env: simpy.Environment, generator: Steps, request: Request | None = None, caller: Any = None
+    env: simpy.Environment,
+    generator: Steps,
+    request: Request | None = None,
+    caller: Any = None,
+    on_end: OnEnd | None = None,
 ) -> Process:
-    process: Any = Process(env, generator)
+    process: Any = Process(env, generator if on_end is None else _then(generator, request, on_end))
     process.request = request
     process.caller = caller
     process.abandoned_at = -1.0
     return process
 
 
+def _then(generator: Steps, request: Request | None, on_end: OnEnd) -> Steps:
+    """Run *generator*, then call *on_end*."""
+    try:
+        value = yield from generator
+    except Exception as error:
+        if not on_end(request, False, error):
+            raise
+    else:
+        on_end(request, True, value)
+        return value
+
+
 start: Callable[..., Process] = _start_process if USES_PUBLIC_API else Task
-"""Run a generator as a process that works for a request: `start(env, generator, request, caller)`."""
+"""Run a generator as a process that works for a request: `start(env, generator, request, caller, on_end)`."""
 
 
 def interrupt(process: Any, cause: Any) -> bool:
@@ -217,6 +250,38 @@ def steps_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> Steps:
         name = getattr(fn, "__qualname__", repr(fn))
         raise NotAGeneratorError(f"execute needs a generator function; {name} returned {steps!r}")
     return steps
+
+
+class Ticks:
+    """Calls a function at each of many times: one heap event for each, always the same object.
+
+    Args:
+        env: The environment.
+        times: When, in ascending order, from now on.
+        act: Called with the index of each time.
+    """
+
+    __slots__ = ("_act", "_callbacks", "_next", "_ok", "_times", "_total", "callbacks", "env")
+
+    def __init__(self, env: simpy.Environment, times: np.ndarray, act: Callable[[int], None]) -> None:
+        self.env = env
+        self._times = memoryview(times)
+        self._act = act
+        self._total = len(times)
+        self._next = 0
+        self._ok = True
+        self._callbacks = (self._fire,)
+        self.callbacks: Any = self._callbacks
+        if len(times):
+            schedule_at(env, self, self._times[0])  # type: ignore[arg-type]
+
+    def _fire(self, _: Any) -> None:
+        index = self._next
+        self._next = following = index + 1
+        if following < self._total:
+            self.callbacks = self._callbacks
+            schedule_at(self.env, self, self._times[following])  # type: ignore[arg-type]
+        self._act(index)
 
 
 class Deadlines:

@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import simpy
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 import resilab as rl
 from resilab import engine
+
+BOTH_WAYS = pytest.mark.parametrize("start", [engine.Task, engine._start_process], ids=["task", "process"])
 
 
 @pytest.fixture
@@ -83,6 +86,57 @@ def test_an_abandoned_task_may_fail(env):
     engine.abandon(engine.start(env, fails()))
     env.run()
     assert env.now == 1
+
+
+@BOTH_WAYS
+def test_the_end_of_a_task_is_told_to_whom_it_concerns(env, start):
+    """With the request, and the value or the error; the error is then taken care of."""
+    ends = []
+
+    def fails():
+        yield env.timeout(1)
+        raise ValueError("wrong")
+
+    def on_end(request, ok, value):
+        ends.append((env.now, request.id, ok, str(value)))
+        return True
+
+    start(env, waits(env, 2, "value"), engine.Request(7, 7), None, on_end)
+    start(env, fails(), engine.Request(8, 8), None, on_end)
+    env.run()
+    assert ends == [(1, 8, False, "wrong"), (2, 7, True, "value")]
+
+
+@BOTH_WAYS
+def test_an_error_that_the_end_does_not_take_care_of_ends_the_run(env, start):
+    def fails():
+        yield env.timeout(1)
+        raise ValueError("wrong")
+
+    start(env, fails(), None, None, lambda request, ok, value: False)
+    with pytest.raises(ValueError, match="wrong"):
+        env.run()
+
+
+@BOTH_WAYS
+def test_a_task_whose_end_is_told_can_be_waited_for(env, start):
+    """The one does not take the end away from the other."""
+    task = start(env, waits(env, 2, "value"), None, None, lambda request, ok, value: True)
+    assert env.run(until=task) == "value"
+
+
+def test_ticks_come_at_their_times_with_one_event_each(env):
+    """Two at one instant come in order; none at all is fine."""
+    times = np.array([0.0, 0.5, 0.5, 2.25])
+    seen = []
+    engine.Ticks(env, times, lambda index: seen.append((env.now, index)))
+    engine.Ticks(env, np.empty(0), lambda index: seen.append("never"))
+    events = 0
+    while env.peek() < math.inf:
+        env.step()
+        events += 1
+    assert seen == [(0.0, 0), (0.5, 1), (0.5, 2), (2.25, 3)]
+    assert events == 4
 
 
 def test_a_foreign_yield_ends_the_run_with_a_clear_error(env):

@@ -188,7 +188,7 @@ class _FleetRun(_Run):
     def _has_ended(self) -> bool:
         now, last = self.env.now, self.scenario.duration
         assert last is not None
-        return now >= last and (not self._open or now >= last + PATIENCE)
+        return now >= last and (not self.open or now >= last + PATIENCE)
 
 
 def play(scenario: FleetScenario, seed: int, horizon: float | None, record: bool) -> FleetResult:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from ..engine import Request, Steps, interrupt, schedule_at, start
+from ..engine import OnEnd, Request, Steps, Ticks, interrupt, start
 from ..errors import NEVER_HANDLED, ResilienceError, UnfinishedRunError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
@@ -75,11 +75,12 @@ class _Run:
         self.services: dict[str, LiveService] = {}
         for part in scenario.parts:
             self._bind_service(part.service)
-        self._calls = [self._bind_client(client) for client in range(scenario.clients)]
-        self._open: dict[int, Any] = {}
+        self.calls = [self._bind_client(client) for client in range(scenario.clients)]
+        self.open: dict[int, Any] = {}
         self._runs_on: list[Request] = []  # ended, but work for them was left behind
         self._is_over = False
-        self._count = 0
+        self.count = 0
+        self.ended = self._ended
 
     def _bind_service(self, service: Any, level: int = 1) -> LiveService:
         """Bind a service and those that it calls, each once."""
@@ -112,12 +113,13 @@ class _Run:
     def play(self, horizon: float | None) -> Result:
         scenario = self.scenario
         arrivals = _Arrivals(self)
-        self.columns = RequestColumns(arrivals.total)
+        self.columns = RequestColumns(len(arrivals.times))
+        arrivals.begin()
         for index, part in enumerate(scenario.parts):
             if isinstance(part.workload, ClosedLoop):
                 _Users(self, index, part.workload, part.name)
         self.env.run(horizon)
-        if self._open and horizon is None:
+        if self.open and horizon is None:
             raise UnfinishedRunError(self._why_open())
         self._stop()
         for request in self._runs_on:
@@ -126,19 +128,16 @@ class _Run:
             scenario=scenario,
             seed=self.seed,
             horizon=horizon,
-            columns={name: values[: self._count].copy() for name, values in self.columns.arrays.items()},
+            columns={name: values[: self.count].copy() for name, values in self.columns.arrays.items()},
             causes=tuple(self.causes.words),
             services=tuple(self.services),
             attempt_rows=merge(list(self.attempts.values())) if self.attempts else None,
             event_rows=None if self.log is None else tuple(self.log.rows),
         )
 
-    def begin(
-        self, time: float, key: int, part: int = 0, client: int = 0, after: Callable[[], None] | None = None
-    ) -> None:
-        """Let a request arrive."""
-        number = self._count
-        self._count = number + 1
+    def enter(self, time: float, key: int, part: int, client: int, on_end: OnEnd | None = None) -> None:
+        """Let a request arrive, in the next row."""
+        number = self.count
         columns = self.columns
         if number == columns.capacity:
             columns.grow()
@@ -146,33 +145,30 @@ class _Run:
         if part or client:
             columns.operation[number] = part
             columns.client[number] = client
-        request = Request(number, key)
-        start(self.env, self._serve(request, self._calls[client][part], after), request)
+        self.count = number + 1
+        task = start(self.env, self.calls[client][part](), Request(number, key), None, on_end or self.ended)
+        if task.callbacks is not None:
+            self.open[number] = task
 
-    def _serve(self, request: Request, call: Call, after: Callable[[], None] | None) -> Steps:
+    def _ended(self, request: Request, ok: bool, value: Any) -> bool:
+        """Write down how a request has ended, and say whether that was an end."""
         number = request.id
-        self._open[number] = self.env.active_process
         columns = self.columns
-        try:
-            yield from call()
-        except NEVER_HANDLED:
-            if self._is_over:
-                return
-            raise
-        except Exception as error:
-            self._end_badly(number, error)
-        else:
+        if ok:
             if request.handled is not None:
                 columns.outcome[number] = DEGRADED
                 columns.cause[number] = self.causes.code(cause_of(request.handled))
+        elif isinstance(value, NEVER_HANDLED) or not isinstance(value, Exception):
+            return self._is_over
+        else:
+            self._end_badly(number, value)
         columns.end[number] = self.env.now
         if request.sends != 1:
             columns.attempts[number] = request.sends
         if request.has_abandoned:
             self._runs_on.append(request)
-        del self._open[number]
-        if after is not None:
-            after()
+        self.open.pop(number, None)
+        return True
 
     def _end_badly(self, number: int, error: Exception) -> None:
         outcome = _CODES[error.outcome] if isinstance(error, ResilienceError) else FAILURE
@@ -189,7 +185,7 @@ class _Run:
         self._is_over = True
         for service in self.services.values():
             service.has_closed = True
-        for number, process in self._open.items():
+        for number, process in self.open.items():
             self.columns.outcome[number] = OPEN
             self.columns.attempts[number] = process.request.sends
             if not interrupt(process, "horizon"):
@@ -197,12 +193,12 @@ class _Run:
 
     def _why_open(self) -> str:
         lines = [
-            f"{len(self._open)} of {self._count} requests are still open at {self.env.now:.6g} s and nothing can end"
+            f"{len(self.open)} of {self.count} requests are still open at {self.env.now:.6g} s and nothing can end"
             " them. Give simulate a horizon, a policy with a Timeout, or the fault an end."
         ]
-        lines += [f"request {number} {_state_of(process)}" for number, process in list(self._open.items())[:5]]
-        if len(self._open) > 5:
-            lines.append(f"and {len(self._open) - 5} more")
+        lines += [f"request {number} {_state_of(process)}" for number, process in list(self.open.items())[:5]]
+        if len(self.open) > 5:
+            lines.append(f"and {len(self.open) - 5} more")
         return "\n  ".join(lines)
 
 
@@ -222,9 +218,7 @@ def _state_of(process: Any) -> str:
 
 
 class _Arrivals:
-    """The open workloads, merged: one heap event for each arrival, always the same object."""
-
-    __slots__ = ("_clients", "_index", "_is_plain", "_keys", "_ok", "_parts", "_run", "_times", "callbacks", "total")
+    """The open workloads, merged in order of time."""
 
     def __init__(self, run: _Run) -> None:
         scenario = run.scenario
@@ -238,35 +232,39 @@ class _Arrivals:
                 keys.append(np.arange(len(own), dtype=np.int32))
         merged = np.concatenate(times)
         order = np.argsort(merged, kind="stable")
-        self._times = memoryview(merged[order])
+        draws = KeyedDraws(run.seed, "client", uniform).first(len(merged) if scenario.clients > 1 else 0)
+        self.times = merged[order]
+        self._times = memoryview(self.times)
         self._parts = memoryview(np.concatenate(parts)[order])
         self._keys = memoryview(np.concatenate(keys)[order])
-        self._is_plain = len(scenario.parts) == 1 and scenario.clients == 1
-        draws = KeyedDraws(run.seed, "client", uniform).first(0 if self._is_plain else len(merged))
         self._clients = memoryview((draws * scenario.clients).astype(np.int32))
         self._run = run
-        self._index = 0
-        self._ok = True
-        self.callbacks: Any = None
-        self.total = len(merged)
-        if self.total:
-            self._schedule(self._times[0])
+        self._call = run.calls[0][0]
 
-    def _schedule(self, time: float) -> None:
-        self.callbacks = (self._arrive,)
-        schedule_at(self._run.env, self, time)  # type: ignore[arg-type]
-
-    def _arrive(self, _: Any) -> None:
-        index = self._index
-        self._index = index + 1
-        if index + 1 < self.total:
-            self._schedule(self._times[index + 1])
-        if self._is_plain:
-            self._run.begin(self._times[index], index)
+    def begin(self) -> None:
+        """Let the requests arrive. Row and key of the requests of a single client and workload are their number."""
+        run = self._run
+        if len(run.scenario.parts) == run.scenario.clients == 1 and len(self.times):
+            run.columns.arrays["arrival"][:] = self.times
+            Ticks(run.env, self.times, self._arrive_in_row)
         else:
-            self._run.begin(self._times[index], self._keys[index], self._parts[index], self._clients[index])
+            Ticks(run.env, self.times, self._arrive)
+
+    def _arrive_in_row(self, number: int) -> None:
+        run = self._run
+        run.count = number + 1
+        task = start(run.env, self._call(), Request(number, number), None, run.ended)
+        if task.callbacks is not None:
+            run.open[number] = task
+        if not number % _PACK_EVERY:
+            run.pack()
+
+    def _arrive(self, index: int) -> None:
+        run = self._run
+        client = self._clients[index] if run.scenario.clients > 1 else 0
+        run.enter(self._times[index], self._keys[index], self._parts[index], client)
         if not index % _PACK_EVERY:
-            self._run.pack()
+            run.pack()
 
 
 class _Users:
@@ -289,8 +287,13 @@ class _Users:
 
     def _ask(self, user: int, turn: int, key: int, _: Any) -> None:
         run = self._run
-        then = partial(self._think_then_ask, user, turn + 1)
-        run.begin(run.env.now, key, self._part, user % run.scenario.clients, then)
+
+        def on_end(request: Request, ok: bool, value: Any) -> bool:
+            is_end = run.ended(request, ok, value)
+            self._think_then_ask(user, turn + 1)
+            return is_end
+
+        run.enter(run.env.now, key, self._part, user % run.scenario.clients, on_end)
 
 
 def stream_name(operation: str, stream: str) -> str:

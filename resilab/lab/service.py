@@ -141,7 +141,6 @@ class Job(Event):
         "_value",
         "callbacks",
         "env",
-        "left",
         "process",
         "request",
         "send",
@@ -151,6 +150,7 @@ class Job(Event):
         "submitted",
     )
     started: float
+    left = -1.0
 
     def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
         self.env = service.env
@@ -162,7 +162,6 @@ class Job(Event):
         self.request = request
         self.send = request.sends
         self.submitted = now
-        self.left = -1.0
         self.state = _QUEUED
 
     def describe(self) -> str:

@@ -196,14 +196,13 @@ class LiveRetry(LivePolicy):
         self.spec = spec
         self.retries = 0
         self.budget = None if spec.budget is None else spec.budget.open()
+        self._last = ENDLESS if spec.max_retries is None else spec.max_retries
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
         self._draws = None if seed is None else KeyedDraws(seed, f"{name}/jitter", uniform)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
-        spec = self.spec
-        last = ENDLESS if spec.max_retries is None else spec.max_retries
-        until = None if spec.max_duration is None else self.env.now + spec.max_duration
-        budget = self.budget
+        last, is_bad, budget = self._last, self.spec.retryable_results, self.budget
+        until = None if self.spec.max_duration is None else self.env.now + self.spec.max_duration
         if budget is not None:
             budget.begin()
         attempt = 0
@@ -211,7 +210,7 @@ class LiveRetry(LivePolicy):
         while True:
             try:
                 outcome = yield from fn(*args)
-                if spec.retryable_results is None or not spec.retryable_results(outcome):
+                if is_bad is None or not is_bad(outcome):
                     if budget is not None:
                         budget.succeed(paid)
                     return outcome
@@ -230,7 +229,7 @@ class LiveRetry(LivePolicy):
                     raise
                 if budget is not None and (paid := self._pay(budget, error)) is None:
                     raise
-                outcome = error if spec.delay_from is not None else None
+                outcome = error if self.spec.delay_from is not None else None
             delay, state = self._delay(attempt, outcome, state)
             attempt += 1
             self.retries += 1
