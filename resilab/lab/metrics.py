@@ -24,7 +24,7 @@ def summary(result: Result) -> dict[str, float]:
     | requests | requests that arrived |
     | success_rate, degraded_rate, rejected_rate, timeout_rate, failure_rate | shares of them |
     | open | requests that had not ended at the horizon |
-    | goodput | successes per second of `duration` |
+    | goodput | successes per second of `duration`, up to the horizon |
     | mean_latency, p50, p95, p99 | latency in seconds of all requests that ended |
     | p50_success, p95_success, p99_success | latency in seconds of the successful ones |
     | attempts | calls that reached the service |
@@ -44,7 +44,7 @@ def summary(result: Result) -> dict[str, float]:
     ended = latency[has_ended]
     numbers = {"requests": float(total)} | shares
     numbers["open"] = float(total - len(ended))
-    numbers["goodput"] = np.count_nonzero(outcome == SUCCESS) / result.scenario.duration  # type: ignore[operator]
+    numbers["goodput"] = np.count_nonzero(outcome == SUCCESS) / _seconds(result)
     numbers["mean_latency"] = float(ended.mean()) if len(ended) else np.nan
     numbers |= _percentiles(ended, "") | _percentiles(latency[outcome == SUCCESS], "_success")
     numbers["attempts"] = float(sent)
@@ -71,6 +71,12 @@ def _divide(part: float, total: float) -> float:
     return part / total if total else np.nan
 
 
+def _seconds(result: Result) -> float:
+    """Return for how long requests could arrive."""
+    duration: float = result.scenario.duration  # type: ignore[assignment]
+    return duration if result.horizon is None else min(duration, result.horizon)
+
+
 def _percentiles(latency: np.ndarray, suffix: str) -> dict[str, float]:
     values = np.percentile(latency, (50, 95, 99)) if len(latency) else np.full(3, np.nan)
     return {f"p{p}{suffix}": float(value) for p, value in zip((50, 95, 99), values, strict=True)}
@@ -83,7 +89,7 @@ def _worker_time(result: Result) -> tuple[float, float]:
     ends = rows[:, _FIELD["work_end"]]
     used = ends - rows[:, _FIELD["work_start"]]
     workers = {service.name: service.workers for service in services_of(result.scenario)}
-    there_was = sum(workers.values()) * max(ends.max(), result.scenario.duration)
+    there_was = sum(workers.values()) * max(ends.max(), _seconds(result))
     wasted = used[rows[:, _FIELD["outcome"]] == TIMEOUT].sum()
     return _divide(float(used.sum()), float(there_was)), _divide(float(wasted), float(used.sum()))
 

@@ -158,8 +158,9 @@ class Replica:
             reason: Exception | None = error
         else:
             reason = None
-            if below.handled is not None and call.request is not None:
-                call.request.handled = below.handled
+            request = call.request
+            if below.handled is not None and request is not None and caller_has_gone(call.process) < 0:
+                request.handled = below.handled
         call.below = None
         self._end(call, reason)
 

@@ -25,6 +25,7 @@ from .workload import ClosedLoop
 Call = Callable[[], Steps]
 _CODES = {word: code for code, word in enumerate(OUTCOMES)}
 _PACK_EVERY = 4096
+_KEYS = 1 << 20  # of each operation, so that no two of them meet the same luck at a service they share
 
 
 def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, record: bool = True) -> Any:
@@ -229,7 +230,7 @@ class _Arrivals:
                 own = part.workload.arrivals(scenario.duration, run.seed, stream)  # type: ignore[arg-type]
                 times.append(own)
                 parts.append(np.full(len(own), index, np.int16))
-                keys.append(np.arange(len(own), dtype=np.int32))
+                keys.append(np.arange(index * _KEYS, index * _KEYS + len(own), dtype=np.int32))
         merged = np.concatenate(times)
         order = np.argsort(merged, kind="stable")
         draws = KeyedDraws(run.seed, "client", uniform).first(len(merged) if scenario.clients > 1 else 0)
@@ -293,7 +294,7 @@ class _Users:
             self._think_then_ask(user, turn + 1)
             return is_end
 
-        run.enter(run.env.now, key, self._part, user % run.scenario.clients, on_end)
+        run.enter(run.env.now, self._part * _KEYS + key, self._part, user % run.scenario.clients, on_end)
 
 
 def stream_name(operation: str, stream: str) -> str:

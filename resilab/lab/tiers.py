@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import simpy
 
 from ..communication.deadline import Deadline
-from ..engine import Request, Steps, interrupt, start
+from ..engine import Request, Steps, caller_has_gone, interrupt, start
 from ..errors import NEVER_HANDLED, DownstreamError, ResilienceError, ServiceError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
@@ -274,7 +274,7 @@ class LiveTier(LiveService):
                 raise DownstreamError(f"{self.spec.name}: {error}") from error
             finally:
                 process.request = own
-            if request.handled is not None:
+            if request.handled is not None and not (own.has_abandoned and caller_has_gone(process) >= 0):
                 job.request.handled = request.handled
 
     def _finish(self, job: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from ..engine import Steps, request_of, steps_of
+from ..engine import Steps, caller_has_gone, request_of, steps_of
 from ..errors import NEVER_HANDLED, UnwantedResultError
 from ..events import EventLog
 from .base import LivePolicy, Policy
@@ -137,8 +137,9 @@ class LiveFallback(LivePolicy):
                 continue
             self.answers += 1
             self.note("fallback", f"level {number} after {type(reason).__name__}")
-            request = request_of(self.env.active_process)
-            if request is not None:
+            process = self.env.active_process
+            request = request_of(process)
+            if request is not None and not (request.has_abandoned and caller_has_gone(process) >= 0):
                 request.handled = reason
             return answer
         raise last

@@ -15,7 +15,7 @@ from ..validation import non_negative
 from .base import LivePolicy
 from .circuit_state import BreakerMetrics, CircuitState
 from .retry import error_filter
-from .windows import Counts, CountWindow
+from .windows import TIE, Counts, CountWindow
 
 if TYPE_CHECKING:
     from .circuit_breaker import CircuitBreaker
@@ -46,6 +46,7 @@ class LiveCircuitBreaker(LivePolicy):
         self._generation = 0  # counts transitions, so that late results are known
         self._openings = 0  # since it was last closed
         self._probe_at = 0.0
+        self._tie = 0.0  # seconds by which a call may miss that time in rounding
         self._begin(CLOSED)
         if spec.window is not None or spec.recorded_results is not None:
             self.run = self._run_timed  # type: ignore[method-assign]
@@ -153,8 +154,8 @@ class LiveCircuitBreaker(LivePolicy):
         if state is FORCED_OPEN:
             raise self._rejected("circuit breaker is forced open")
         if state is OPEN:
-            now = self.env.now
-            if now < self._probe_at or (now == self._probe_at and not self.spec.probes_at_timeout):
+            left = self._probe_at - self.env.now
+            if left > self._tie or (left >= -self._tie and not self.spec.probes_at_timeout):
                 raise self._rejected("circuit breaker is open")
             self._turn(HALF_OPEN)
         elif state is not HALF_OPEN:
@@ -319,6 +320,7 @@ class LiveCircuitBreaker(LivePolicy):
             self._openings += 1
             seconds = self._time_open(error) if wait is None else non_negative("wait", wait, allow_infinite=True)
             self._probe_at = self.env.now + seconds
+            self._tie = seconds * TIE if seconds < math.inf else 0.0
             if self.spec.automatic_half_open:
                 self._turn_after(seconds, HALF_OPEN)
         elif state is HALF_OPEN:

@@ -121,7 +121,9 @@ class ResiliencePolicy(Policy):
             seen[kind] += 1
             part = kind if seen[kind] == 1 else f"{kind}_{seen[kind]}"
             part = f"{name}/{part}" if name else part
-            parts.append(policy.bind(env, seed=seed, log=log, name=part, depth=depth + number))
+            # Retries share a stream, since a request counts its backoffs: one that never retries shifts no luck.
+            own = {"stream": f"{name}/retry" if name else "retry"} if isinstance(policy, Retry) else {}
+            parts.append(policy.bind(env, seed=seed, log=log, name=part, depth=depth + number, **own))
         return LiveResiliencePolicy(env, name or "policy", log, tuple(parts))
 
 

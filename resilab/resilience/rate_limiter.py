@@ -103,7 +103,7 @@ class LiveRateLimiter(LivePolicy):
         self._free = spec.permits  # of the cycle; less than 0 is reserved ahead
         self._tokens = float(spec.burst or spec.permits)
         self._filled = env.now
-        self._next_free = 0.0  # since the start, of "smooth"
+        self._next_slot = 0  # of "smooth": slot n begins n intervals after the start
         self._taken: deque[float] = deque()
 
     @property
@@ -113,15 +113,15 @@ class LiveRateLimiter(LivePolicy):
         if spec.kind == "token_bucket":
             return math.floor(self._refilled() + TIE)
         if spec.kind == "sliding_log":
-            return spec.permits - sum(time > self.env.now - spec.period for time in self._taken)
+            return spec.permits - sum(not self._is_back(time) for time in self._taken)
         if spec.kind == "smooth":
-            return int(self._since_start() >= self._next_free)
+            return int(self._slot() >= self._next_slot)
         return self._free_now()[1]
 
     @property
     def next_free(self) -> float:
         """Seconds from the limiter's start to the next free permit of "smooth"."""
-        return self._next_free
+        return self._next_slot * self.spec.period / self.spec.permits
 
     def reserve(self, permits: int = 1) -> float | None:
         """Take permits and return the seconds to wait for them; None if that is too long."""
@@ -139,8 +139,15 @@ class LiveRateLimiter(LivePolicy):
             yield self.env.timeout(wait)
         return (yield from fn(*args))
 
-    def _since_start(self) -> float:
-        return self.env.now - self._start
+    def _is_too_long(self, wait: float) -> bool:
+        return wait > self.spec.max_wait * (1 + TIE)
+
+    def _slot(self) -> int:
+        """Return the slot of "smooth" that is now."""
+        return math.floor((self.env.now - self._start) * self.spec.permits / self.spec.period + TIE)
+
+    def _is_back(self, taken: float) -> bool:
+        return self.env.now - taken >= self.spec.period * (1 - TIE)
 
     def _cycle_of(self, now: float) -> int:
         return math.floor((now - self._start) / self.spec.period + TIE)
@@ -157,7 +164,7 @@ class LiveRateLimiter(LivePolicy):
         if wanted > free:
             cycles = -(-(wanted - free) // spec.permits)
             wait = self._start + (cycle + cycles) * spec.period - self.env.now
-        if wait > spec.max_wait:
+        if self._is_too_long(wait):
             return None
         self._cycle, self._free = cycle, free - wanted
         return wait
@@ -166,13 +173,14 @@ class LiveRateLimiter(LivePolicy):
 
     def _reserve_smooth(self, wanted: int) -> float | None:
         spec = self.spec
-        now, interval = self._since_start(), spec.period / spec.permits
-        begin = max(self._next_free, math.floor(now / interval + TIE) * interval)
-        next_free = begin + wanted * interval
-        wait = max(0.0, next_free - now - interval)
-        if wait > spec.max_wait:
+        now = self._slot()
+        last = max(self._next_slot, now) + wanted - 1
+        wait = 0.0
+        if last > now:
+            wait = max(0.0, self._start + last * spec.period / spec.permits - self.env.now)
+        if self._is_too_long(wait):
             return None
-        self._next_free = next_free
+        self._next_slot = last + 1
         return wait
 
     def _refilled(self) -> float:
@@ -188,10 +196,10 @@ class LiveRateLimiter(LivePolicy):
         return 0.0
 
     def _reserve_sliding_log(self, wanted: int) -> float | None:
-        now, taken = self.env.now, self._taken
-        while taken and taken[0] <= now - self.spec.period:
+        taken = self._taken
+        while taken and self._is_back(taken[0]):
             taken.popleft()
         if len(taken) + wanted > self.spec.permits:
             return None
-        taken.extend([now] * wanted)
+        taken.extend([self.env.now] * wanted)
         return 0.0

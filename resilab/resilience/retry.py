@@ -178,8 +178,11 @@ class Retry(Policy):
         log: EventLog | None = None,
         name: str | None = None,
         depth: int = 0,
+        stream: str | None = None,
     ) -> LiveRetry:
-        return LiveRetry(self, env, name or "retry", log, seed)
+        """Make the live retry; see `Policy.bind`. *stream* names its draws, by default *name* does."""
+        name = name or "retry"
+        return LiveRetry(self, env, name, log, seed, stream or name)
 
 
 class LiveRetry(LivePolicy):
@@ -191,14 +194,16 @@ class LiveRetry(LivePolicy):
         budget: Its live `RetryBudget`, or None.
     """
 
-    def __init__(self, spec: Retry, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None) -> None:
+    def __init__(
+        self, spec: Retry, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None, stream: str
+    ) -> None:
         super().__init__(env, name, log)
         self.spec = spec
         self.retries = 0
         self.budget = None if spec.budget is None else spec.budget.open()
         self._last = ENDLESS if spec.max_retries is None else spec.max_retries
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
-        self._draws = None if seed is None else KeyedDraws(seed, f"{name}/jitter", uniform)
+        self._draws = None if seed is None else KeyedDraws(seed, f"{stream}/jitter", uniform)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         last, is_bad, budget = self._last, self.spec.retryable_results, self.budget
