@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 import simpy
 
@@ -152,3 +153,42 @@ def test_a_throttling_client_sends_a_multiple_of_what_is_accepted():
     env.run()
     assert sent == pytest.approx(2.0 * accepted, rel=0.03)
     assert throttle.rejections > 0
+
+
+def accepted_after_a_stop(throttle):
+    """Return when calls are accepted, of 200 a second, by a dependency that rejects all for 15 s."""
+    env, accepted = throttle.env, []
+
+    def work():
+        yield env.timeout(0)
+        if env.now < 15:
+            raise rl.ServiceOverloadedError("down")
+        accepted.append(env.now)
+
+    def caller():
+        try:
+            yield from throttle.execute(work)
+        except (rl.ThrottledError, rl.ServiceOverloadedError):
+            pass
+
+    def client():
+        for time in rl.Poisson(200).arrivals(80, 3):
+            yield env.timeout(time - env.now)
+            env.process(caller())
+
+    env.run(env.process(client()))
+    return np.array(accepted)
+
+
+@pytest.mark.parametrize(("multiplier", "growth"), [(2.0, 1.5936), (3.0, 2.8214)])
+def test_a_throttle_comes_back_exponentially_at_a_pace_that_its_window_sets(multiplier, growth):
+    """Where sent = K accepted, the rate grows as e^(g t / window) with g = K (1 - e^-g)."""
+    assert growth == pytest.approx(multiplier * (1 - math.exp(-growth)), rel=1e-4)
+    window, times = 10.0, []
+    for seed in range(8):
+        live = rl.AdaptiveThrottle(multiplier, window).bind(simpy.Environment(), seed=seed)
+        accepted = accepted_after_a_stop(live)
+        held = np.arange(1, len(accepted) + 1) - np.searchsorted(accepted, accepted - window, "right")
+        few, many = (accepted[np.argmax(held >= count)] for count in (30, 300))
+        times.append(many - few)
+    assert np.mean(times) == pytest.approx(window / growth * math.log(10), rel=0.1)

@@ -115,3 +115,25 @@ def test_a_retry_budget_helps_if_rate_and_budget_fit_the_capacity(share, recover
     late, sent = success(BASE.replace(policy=rl.ResiliencePolicy(retry, LIMIT)), 220, 270)
     assert (late > 0.99) if recovers else (late < 0.01)
     assert sent == pytest.approx(attempts, rel=0.03)
+
+
+def stacked(throttle, is_inside=True):
+    return rl.ResiliencePolicy(*((RETRY, throttle) if is_inside else (throttle, RETRY)), LIMIT)
+
+
+@pytest.mark.parametrize("is_inside", [True, False], ids=["throttle inside the retry", "outside"])
+def test_an_adaptive_throttle_with_a_short_window_ends_it(is_inside):
+    """It starves the queue, then its rate doubles each 0.43 windows, wherever it stands."""
+    scenario = BASE.replace(policy=stacked(rl.AdaptiveThrottle(window=5.0), is_inside))
+    assert success(scenario, 20, 55)[0] > 0.99
+    assert success(scenario, 160, 270, seeds=(1, 2, 3))[0] > 0.98
+
+
+@pytest.mark.parametrize(
+    "throttle",
+    [rl.AdaptiveThrottle(), rl.AdaptiveThrottle(window=5.0, refusals=rl.ServiceOverloadedError)],
+    ids=["two minutes", "timeouts count as accepted"],
+)
+def test_an_adaptive_throttle_that_remembers_too_long_or_overlooks_timeouts_does_not(throttle):
+    """120 / 1.594 ln(80 x 120) = 690 s; and a hung service accepts everything, if timeouts do not matter."""
+    assert success(BASE.replace(policy=stacked(throttle)), 220, 270)[0] < 0.01
