@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .validation import Spec, at_least, finite, non_negative, positive
+from .validation import Spec, at_least, finite, non_negative, numbers, positive, sequence
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Mixture(Distribution):
         object.__setattr__(self, "parts", pairs)
 
     def replace(self, **changes: Any) -> Mixture:
-        return Mixture(*changes["parts"]) if changes else self
+        return Mixture(*sequence("parts", changes.pop("parts", self.parts)), **changes)
 
     @property
     def mean(self) -> float:
@@ -214,13 +214,7 @@ class Empirical(Distribution):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64).ravel()
-        if not values.size:
-            raise ValueError("values must not be empty, got ()")
-        wrong = values[~(np.isfinite(values) & (values >= 0))]
-        if wrong.size:
-            raise ValueError(f"values must be finite and >= 0, got {wrong[0]}")
-        object.__setattr__(self, "values", tuple(values.tolist()))
+        object.__setattr__(self, "values", tuple(numbers("values", self.values).tolist()))
 
     def __repr__(self) -> str:
         return f"Empirical({len(self.values)} values, mean={self.mean:.4g})"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import reprlib
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, Self
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +19,46 @@ class Spec:
 
     Subclasses are frozen dataclasses that check their fields in `__post_init__`.
     What is alive is made from a spec by its `bind(env)`.
+
+    Before a subclass checks its fields, numpy's numbers become Python's, so that every
+    spec prints as code that runs; a field that is a bool refuses all else, since a
+    word such as "no" would count as true.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check = cls.__dict__.get("__post_init__")
+        if check is None:
+            return
+
+        @functools.wraps(check)
+        def plain_then_check(self: Spec) -> None:
+            Spec.__post_init__(self)
+            check(self)
+
+        cls.__post_init__ = plain_then_check  # type: ignore[assignment, method-assign]
+
+    def __post_init__(self) -> None:
+        for name, is_flag in _plain_fields(type(self)):  # type: ignore[arg-type]  # a class is hashable
+            value = getattr(self, name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
+            if is_flag:
+                flag(name, value)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like a new one."""
         return dataclasses.replace(self, **changes)
+
+
+@functools.cache
+def _plain_fields(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Return the fields that hold a number or a truth value, and whether it is a truth value."""
+    kinds = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}
+    return tuple((name, text == "bool") for name, text in kinds.items() if text.split(" ")[0] in _PLAIN)
+
+
+_PLAIN = ("bool", "float", "int")
 
 
 def real(name: str, value: Any) -> float:
@@ -86,7 +126,7 @@ def whole(name: str, value: Any, minimum: int = 0) -> int:
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return *value* if it is one of the *choices*."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
 
@@ -98,3 +138,41 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
         wanted = " or ".join(each.__name__ for each in kinds)
         raise TypeError(f"{name} must be a {wanted}, got {value!r}")
     return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return *value* if it is True or False, of Python or of numpy."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """Return *value* if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    return value
+
+
+def sequence(name: str, values: Any) -> tuple[Any, ...]:
+    """Return *values* as a tuple; text is not a list of its letters."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a list or a tuple, got {values!r}")
+    return tuple(values)
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """Return *values* as an array of finite numbers of at least 0, at least one."""
+    try:
+        array = np.array(values)
+        if array.ndim == 0 or array.dtype.kind not in "fiuO":  # text that reads as a number is none
+            raise TypeError
+        array = array.ravel().astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a list of numbers, got {reprlib.repr(values)}") from None
+    if not array.size:
+        raise ValueError(f"{name} must not be empty, got {values!r}")
+    wrong = array[~(np.isfinite(array) & (array >= 0))]
+    if wrong.size:
+        raise ValueError(f"{name} must be finite and >= 0, got {wrong[0]}")
+    return array

@@ -276,11 +276,21 @@ class TestSweep:
             ({"max_retries": "full"}, "max_retries must be a list of values, got 'full'"),
             ({"max_retries": []}, "max_retries must be a list of values, got an empty one"),
             ({"settings": []}, "settings must not be empty"),
+            ({"settings": 3}, "settings must be a list or a tuple, got 3"),
+            ({"settings": ["full"]}, "settings must be a Mapping, got 'full'"),
+            ({"max_retries": b"12"}, "max_retries must be a list of values, got b'12'"),
+            ({"max_retries": [1], "run": "simulate"}, "run must be a function, got 'simulate'"),
+            ({"max_retries": [1], "watch": []}, "watch must be a function"),
+            ({"max_retries": [1], "client": "tcp://scheduler:8786"}, "client must be a dask.distributed.Client, got "),
         ],
     )
     def test_bad_input_is_refused(self, arguments, message):
         with pytest.raises((ValueError, TypeError), match=message):
             rl.sweep(build, **arguments)
+
+    def test_what_builds_the_scenarios_is_a_function(self):
+        with pytest.raises(TypeError, match="build must be a function, got Scenario"):
+            rl.sweep(PLAIN, max_retries=[1])
 
     def test_a_setting_must_not_be_named_like_a_metric(self):
         with pytest.raises(ValueError, match="p99"):
@@ -316,11 +326,24 @@ class TestPareto:
             ({}, "pareto needs a column"),
             ({"maximize": "z"}, "maximize must name columns of the frame, got 'z'"),
             ({"maximize": "x", "minimize": "x"}, "must not be in maximize and in minimize, got 'x'"),
+            ({"maximize": 3}, "maximize must be a list or a tuple, got 3"),
+            ({"maximize": [["x"]]}, "maximize must name columns of the frame"),
+            ({"maximize": "error"}, "column 'error' must hold numbers, got ''"),
         ],
     )
     def test_bad_input_is_refused(self, arguments, message):
-        with pytest.raises(ValueError, match=message):
-            pareto(pd.DataFrame({"x": [1]}), **arguments)
+        with pytest.raises((TypeError, ValueError), match=message):
+            pareto(pd.DataFrame({"x": [1], "error": [""]}), **arguments)
+
+    def test_what_is_no_frame_is_refused(self):
+        for function in (lambda frame: pareto(frame, maximize="x"), rl.intervals):
+            with pytest.raises(TypeError, match="frame must be a DataFrame, got "):
+                function([{"x": 1}])
+
+
+def test_intervals_are_of_numbers():
+    with pytest.raises(TypeError, match="column 'policy' must hold numbers, got 'retry'"):
+        rl.intervals(pd.DataFrame({"policy": ["retry"], "p99": [1.0]}))
 
 
 def test_importing_the_package_loads_no_heavy_library():

@@ -51,6 +51,24 @@ class TestInterrupt:
         assert len(whole)
         assert whole.p99.equals(full.p99[whole.index])
 
+    def test_an_interrupt_before_the_first_run_ends_leaves_empty_frames(self):
+        """With the columns that are known, so that the lines below it in a notebook say no more than that."""
+
+        def interrupt(scenario, seed):
+            raise KeyboardInterrupt
+
+        frames = []
+        for play in (
+            lambda: rl.replicate(SCENARIO, 2, run=interrupt),
+            lambda: rl.compare({"a": SCENARIO, "b": SCENARIO}, replications=2, run=interrupt),
+            lambda: rl.sweep(build, rate=[5.0], run=interrupt),
+        ):
+            with pytest.warns(InterruptedExperimentWarning, match="interrupted after 0 of"):
+                frames.append(play())
+        assert all(frame.empty for frame in frames)
+        assert frames[0].columns.tolist() == ["seed"]
+        assert frames[2].columns.tolist() == ["rate", "replications", "error"]
+
     def test_work_goes_on_after_an_interrupt(self):
         with pytest.warns(InterruptedExperimentWarning):
             rl.sweep(build, rate=[5.0, 6.0], metrics="p99", n_jobs=2, watch=interrupt_after(1))
@@ -161,6 +179,35 @@ class TestCache:
         assert [each.suffix for each in tmp_path.rglob("*") if each.is_file()] == [".json"]
         assert cache.read(path)["y"] == 0.1 + 0.2
         assert cache.read(cache.path("another")) is None
+
+    @pytest.mark.parametrize("damaged", [b"", b"{half", b"\xff\xfe{", b"{}", b"[1]", b'{"p99": "x"}', b'{"p99": null}'])
+    def test_a_damaged_file_is_no_run(self, tmp_path, damaged):
+        whole = rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path)
+        (file,) = tmp_path.rglob("*.json")
+        file.write_bytes(damaged)
+        assert rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path).equals(whole)
+
+    def test_a_folder_that_cannot_be_written_is_refused_before_the_first_run(self, tmp_path):
+        file = tmp_path / "file"
+        file.touch()
+        for folder, message in (
+            (file, "cache must be a folder that can be written, got "),
+            (file / "below", "cache must"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                rl.replicate(SCENARIO, 1, cache=folder, run=pytest.fail)
+        for folder in (3, "", b"folder", True):
+            with pytest.raises(TypeError, match="cache must be a folder, got "):
+                rl.replicate(SCENARIO, 1, cache=folder, run=pytest.fail)
+
+    def test_a_cache_that_fails_later_costs_no_run(self, tmp_path):
+        whole = rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path)
+        (file,) = tmp_path.rglob("*.json")
+        file.unlink()
+        file.parent.rmdir()
+        file.parent.touch()  # a file where the folder should be, as good as a full disk
+        with pytest.warns(UserWarning, match="a run was not kept in the cache"):
+            assert rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path).equals(whole)
 
 
 class TestFingerprint:

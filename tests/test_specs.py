@@ -11,6 +11,7 @@ import pkgutil
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pytest
 import simpy
 from hypothesis import given, settings
@@ -42,6 +43,8 @@ LEFT_OUT = {
     *("Job", "Measures", "Case", "Number", "SuccessRate"),  # values that no user makes
     "CreateOrderSaga",  # holds live services
 }
+LISTS_OF_THEIR_OWN = {"Fallback.levels", "Service.faults", "Tier.faults", "Trace.bad_rows"}
+"""Fields that are given one by one, or whose errors say it otherwise."""
 HOLD_FUNCTIONS = {"HealthCheck", "Saga", "SagaStep"}
 """Specs of work that the user writes: their text names a function, with its address."""
 
@@ -220,6 +223,52 @@ def test_any_number_is_refused_in_words_or_makes_a_value(kind, name, number):
     repr(value)
 
 
+@pytest.mark.parametrize(("kind", "name"), numeric_fields())
+def test_a_number_of_numpy_becomes_one_of_python(kind, name):
+    """A spec prints as code that runs, and as the same code whoever computed its numbers."""
+    held = getattr(example(kind), name)
+    if not isinstance(held, Real):
+        return
+    numpys = np.int64(held) if isinstance(held, int) else np.float64(held)
+    value = example(kind).replace(**{name: numpys})
+    assert value == example(kind)
+    assert repr(value) == repr(example(kind))
+    assert type(getattr(value, name)) in (int, float)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
+        for kind in SPECS
+        for field in dataclasses.fields(kind)
+        if str(field.type) == "bool"
+    ],
+)
+def test_a_truth_value_refuses_what_is_none(kind, name):
+    """A word such as "no" would count as true."""
+    for value in ("no", "", 1, 0.0, None, math.nan, [], np.array(True)):
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got "):
+            example(kind).replace(**{name: value})
+    assert getattr(example(kind).replace(**{name: np.bool_(True)}), name) is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
+        for kind in SPECS
+        for field in dataclasses.fields(kind)
+        if str(field.type).startswith("tuple[")
+        if f"{kind.__name__}.{field.name}" not in LISTS_OF_THEIR_OWN
+    ],
+)
+def test_a_list_refuses_what_is_none(kind, name):
+    for value in (3.5, math.nan, object(), len, rl.Timeout(1.0)):
+        with pytest.raises((TypeError, ValueError), match=rf"(?s){name}.* must "):
+            example(kind).replace(**{name: value})
+
+
 def nested_fields() -> list[Any]:
     """Return each field of a spec that holds another spec."""
     found = []
@@ -267,6 +316,15 @@ def test_a_word_refuses_what_is_none(kind, name):
         (lambda: rl.Scenario(rl.Poisson(1), SERVICE, duration=0), "duration must be > 0, got 0"),
         (lambda: rl.Scenario(rl.Poisson(1), SERVICE), "duration must be"),
         (lambda: rl.ClosedLoop(users=1, think_time=0), "think_time must have a mean > 0"),
+        (lambda: rl.Replay("12"), "times must be a list of numbers, got '12'"),
+        (lambda: rl.Empirical(["0.1", "0.2"]), "values must be a list of numbers, got ['0.1', '0.2']"),
+        (lambda: rl.Empirical([10**400]), "values must be a list of numbers"),
+        (lambda: rl.Schedule([(0, 1, 2)]), "steps must be pairs (start, rate), got [(0, 1, 2)]"),
+        (lambda: rl.Schedule([3]), "steps must be a list or a tuple, got 3"),
+        (lambda: rl.Database({"orders": 3}), "columns must be a str, got 3"),
+        (lambda: rl.Database(["orders"]), "tables must be a dict of name -> columns, got 'orders' in it"),
+        (lambda: rl.MessageBroker(dead_letter_topic=3), "dead_letter_topic must be a str, got 3"),
+        (lambda: rl.Backoff(kind=np.array(["list"])), "kind must be one of"),
         (lambda: rl.Retry(max_retries=-1), "max_retries must be >= 0, got -1"),
         (lambda: rl.Retry(max_retries=1.5), "max_retries must be a whole number, got 1.5"),
         (lambda: rl.Retry(jitter="some"), "jitter must be one of"),

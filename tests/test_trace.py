@@ -476,10 +476,18 @@ def test_a_trace_is_a_value():
         {"start": [5.0], "duration": [1.0], "span": 4.0},
         {"start": [0.0], "duration": [1.0], "tick": 0.0},
         {"start": [0.0], "duration": [1.0], "timestamp": "middle"},
+        {"start": "0.0", "duration": [1.0]},
+        {"start": [0.0], "duration": ["1.0"]},
+        {"start": [[0.0]], "duration": [1.0]},
+        {"start": [0.0], "duration": [1.0], "status": [math.nan]},
+        {"start": [0.0], "duration": [1.0], "status": [10**9]},
+        {"start": [0.0], "duration": [1.0], "status": ["OK"]},
+        {"start": [0.0], "duration": [1.0], "failed": ["no"]},
+        {"start": [0.0], "duration": [1.0], "line": [math.inf]},
     ],
 )
 def test_impossible_traces_are_refused(fields):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^\w+ must (be|not be|hold) .*got"):
         rl.Trace(**fields)
 
 

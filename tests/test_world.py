@@ -351,3 +351,10 @@ def test_impossible_services_are_refused(fields, message):
 def test_impossible_faults_are_refused(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+@pytest.mark.parametrize("workload", [rl.Poisson(1e13), rl.Steady(1e13), rl.Schedule([(0, 1.0), (5, 1e300)])])
+def test_more_requests_than_a_machine_can_hold_are_refused(workload):
+    """At once: a rate with a slip in it must not fill the memory."""
+    with pytest.raises(ValueError, match="must be at most 100,000,000 requests, got "):
+        workload.arrivals(10.0, seed=0)

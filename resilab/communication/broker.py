@@ -16,7 +16,7 @@ from ..engine import Request, Steps, request_of, schedule_at
 from ..errors import BrokerUnavailableError, UnknownTopicError
 from ..events import EventLog
 from ..randomness import KeyedDraws
-from ..validation import Spec, instance, non_negative, one_of, positive, whole
+from ..validation import Spec, instance, non_negative, one_of, positive, sequence, whole
 from .consumers import subscriptions_of
 from .message import Copy, Message, Rows, deliveries_frame, delivery_rows, message_rows, messages_frame
 from .subscription import Handler, Subscription
@@ -85,7 +85,7 @@ class MessageBroker(Spec):
 
     def __post_init__(self) -> None:
         if self.topics is not None:
-            topics = (self.topics,) if isinstance(self.topics, str) else tuple(self.topics)
+            topics = (self.topics,) if isinstance(self.topics, str) else sequence("topics", self.topics)
             for topic in topics:
                 instance("topics", topic, str)
             object.__setattr__(self, "topics", topics)
@@ -99,7 +99,8 @@ class MessageBroker(Spec):
             if not (hasattr(fault, "mode") and hasattr(fault, "end")):
                 raise TypeError(f"faults must be Outages, got {fault!r}")
         object.__setattr__(self, "faults", faults)
-        instance("durable", self.durable, bool)
+        if self.dead_letter_topic is not None:
+            instance("dead_letter_topic", self.dead_letter_topic, str)
         instance("name", self.name, str)
 
     def bind(

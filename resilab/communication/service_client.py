@@ -18,7 +18,7 @@ from ..randomness import KeyedDraws
 from ..resilience.base import LivePolicy, Policy, generator_function
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
-from ..validation import instance, one_of
+from ..validation import instance, one_of, sequence
 from .status import PROTOCOLS, Response, Status, codes
 
 
@@ -77,8 +77,9 @@ class ServiceClient(Policy):
         for name in ("failures", "retried"):
             values = getattr(self, name)
             if values is not None:
+                values = sequence(name, values)
                 codes(name, values, self.protocol)
-                object.__setattr__(self, name, tuple(values))
+                object.__setattr__(self, name, values)
 
     def is_failure(self, status: Status) -> bool:
         """Return whether a status code counts as a failure of the service."""

@@ -16,7 +16,7 @@ from ..errors import NestedTransactionError
 from ..events import EventLog
 from ..resilience.base import generator_function
 from ..resilience.bulkhead import Bulkhead
-from ..validation import Spec, instance, non_negative
+from ..validation import Spec, instance, non_negative, sequence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,10 @@ class Database(Spec):
     name: str = "database"
 
     def __post_init__(self) -> None:
-        pairs = self.tables.items() if isinstance(self.tables, Mapping) else self.tables
+        pairs = sequence("tables", self.tables.items() if isinstance(self.tables, Mapping) else self.tables)
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2):
+                raise TypeError(f"tables must be a dict of name -> columns, got {pair!r} in it")
         tables = tuple((identifier("table", name), instance("columns", columns, str)) for name, columns in pairs)
         object.__setattr__(self, "tables", tables)
         non_negative("statement_time", self.statement_time)

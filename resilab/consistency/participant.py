@@ -44,7 +44,6 @@ class Participant(Spec):
         for name in ("name", "done", "undone"):
             instance(name, getattr(self, name), str)
         ratio("decline_rate", self.decline_rate)
-        instance("idempotent", self.idempotent, bool)
 
     def bind(self, env: simpy.Environment, serve: Callable[[], Any] | None = None, *, seed: int = 0) -> LiveParticipant:
         """Make the service, without any effects yet, in *env*.

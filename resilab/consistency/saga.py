@@ -16,7 +16,7 @@ from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import ErrorFilter, Retry, error_filter
 from ..resilience.timeout import Timeout
-from ..validation import Spec, instance, positive
+from ..validation import Spec, flag, instance, positive, sequence
 
 StepFunction = Callable[["SagaContext"], Any]
 
@@ -151,14 +151,14 @@ class Saga(Spec):
             ("steps", steps),
             ("compensation_policy", compensation_policy),
             ("doubtful_errors", doubtful_errors),
-            ("compensate_doubt", instance("compensate_doubt", compensate_doubt, bool)),
+            ("compensate_doubt", flag("compensate_doubt", compensate_doubt)),
             ("name", instance("name", name, str)),
         ):
             object.__setattr__(self, field_name, value)
 
     def replace(self, **changes: Any) -> Saga:
         fields = {each.name: getattr(self, each.name) for each in fields_of(self)} | changes
-        return Saga(*fields.pop("steps"), **fields)
+        return Saga(*sequence("steps", fields.pop("steps")), **fields)
 
     def bind(
         self, env: simpy.Environment, *, saga_log: Any = None, seed: int | None = None, log: EventLog | None = None

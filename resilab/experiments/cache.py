@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,7 +26,7 @@ class RunCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else _writable(folder)
 
     def path(self, *parts: Any) -> Path | None:
         """Return the file of what *parts* describe, or None without a folder."""
@@ -42,17 +43,37 @@ class RunCache:
             numbers = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
-        return numbers if isinstance(numbers, dict) else None
+        is_whole = isinstance(numbers, dict) and all(isinstance(number, float) for number in numbers.values())
+        return numbers if is_whole and numbers else None
 
     def write(self, path: Path | None, numbers: dict[str, float]) -> None:
-        """Keep *numbers*; a reader sees all of them or none."""
+        """Keep *numbers*; a reader sees all of them or none.
+
+        A disk that is full costs the cache, not the experiment: a warning says so.
+        """
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w") as file:
-            json.dump(numbers, file)
-        os.replace(name, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            with os.fdopen(handle, "w") as file:
+                json.dump(numbers, file)
+            os.replace(name, path)
+        except OSError as error:
+            warnings.warn(f"a run was not kept in the cache {self.folder}: {error}", stacklevel=2)
+
+
+def _writable(folder: str | os.PathLike[str]) -> Path:
+    """Return the folder, made if it is missing; refuse one that cannot be written before anything is run."""
+    if not isinstance(folder, str | os.PathLike) or not str(folder):
+        raise TypeError(f"cache must be a folder, got {folder!r}")
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise ValueError(f"cache must be a folder that can be written, got {str(folder)!r}: {error}") from error
+    return path
 
 
 def fingerprint(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..validation import ratio
+from ..validation import instance, ratio
 from .measures import measures
 from .runs import Job, Workers, seeds_of
 from .statistics import Interval, mean_interval, replications_needed
@@ -70,11 +70,11 @@ def compare(
     import pandas as pd
 
     ratio("confidence", confidence)
-    names = list(variants)
+    names = list(instance("variants", variants, Mapping))
     if len(names) < 2:
         raise ValueError(f"variants must be at least 2, got {names!r}")
     base = names[0] if baseline is None else baseline
-    if base not in variants:
+    if base not in names:
         raise ValueError(f"baseline must be one of {', '.join(map(repr, names))}, got {base!r}")
     seeds = seeds_of(replications, seed)
     if len(seeds) < 2:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..validation import instance, sequence
+from .statistics import column
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -38,25 +41,26 @@ def pareto(
         >>> pareto(frame, maximize="success", minimize="cost").index.tolist()
         [1, 0]
     """
+    import pandas as pd
+
+    instance("frame", frame, pd.DataFrame)
     up, down = _columns("maximize", maximize, frame), _columns("minimize", minimize, frame)
     if not up and not down:
         raise ValueError("pareto needs a column to maximize or to minimize, got neither")
     both = [name for name in up if name in down]
     if both:
         raise ValueError(f"a column must not be in maximize and in minimize, got {both[0]!r}")
-    losses = np.column_stack(
-        [-frame[name].to_numpy(np.float64) for name in up] + [frame[name].to_numpy(np.float64) for name in down]
-    )
+    losses = np.column_stack([-column(frame, name) for name in up] + [column(frame, name) for name in down])
     rows = _front(losses)
     return frame.iloc[rows]
 
 
 def _columns(kind: str, names: str | Iterable[str], frame: pd.DataFrame) -> list[str]:
-    names = [names] if isinstance(names, str) else list(names)
-    for name in names:
-        if name not in frame.columns:
+    wanted = [names] if isinstance(names, str) else list(sequence(kind, names))
+    for name in wanted:
+        if name not in list(frame.columns):
             raise ValueError(f"{kind} must name columns of the frame, got {name!r}")
-    return names
+    return wanted
 
 
 def _front(losses: np.ndarray) -> list[int]:

@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..validation import ratio
+from ..validation import instance, ratio
 from .measures import measures
 from .runs import Job, Workers, seeds_of
-from .statistics import mean_interval
+from .statistics import column, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +52,8 @@ def replicate(
             more than a second of work is left after a short trial.
         client: A `dask.distributed.Client`: its cluster does the runs.
         cache: Folder in which finished runs are kept, by scenario, seed, metrics and the
-            package's code. What is there is not run again.
+            package's code. What is there is not run again. A function counts by its own code,
+            not by that of the functions it calls.
         progress: Whether to show a progress bar. None shows one for long work.
 
     Returns:
@@ -74,7 +73,7 @@ def replicate(
     jobs = [Job(scenario, each, wanted, horizon, record, run) for each in seeds]
     results = Workers(n_jobs, client, cache, progress).run(jobs)
     rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if result is not None]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["seed"])
 
 
 def intervals(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
@@ -101,8 +100,9 @@ def intervals(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     import pandas as pd
 
     ratio("confidence", confidence)
+    instance("frame", frame, pd.DataFrame)
     rows = {}
     for name in frame.columns.drop("seed", errors="ignore"):
-        found = mean_interval(frame[name].to_numpy(np.float64), confidence)
+        found = mean_interval(column(frame, name), confidence)
         rows[name] = {"mean": found.mean, "low": found.low, "high": found.high, "replications": found.count}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")

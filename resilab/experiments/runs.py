@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..lab.run import simulate
-from ..validation import Spec, whole
+from ..validation import Spec, function, whole
 from .cache import RunCache
 from .measures import Measures
 
@@ -54,6 +54,10 @@ class Job(Spec):
     run: Callable[[Any, int], Any] | None = None
     label: str = ""
     keeps_errors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.run is not None:
+            function("run", self.run)
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -111,6 +115,8 @@ class Workers:
     def __post_init__(self) -> None:
         if self.n_jobs is not None and whole("n_jobs", self.n_jobs, minimum=-1) == 0:
             raise ValueError("n_jobs must be -1, at least 1, or None, got 0")
+        if self.client is not None and not hasattr(self.client, "submit"):
+            raise TypeError(f"client must be a dask.distributed.Client, got {self.client!r}")
 
     def run(self, jobs: Sequence[Job]) -> list[Any]:
         """Do all jobs and return their results in order; None for what an interrupt kept from ending.

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..validation import whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 POWER = 0.8
 """Chance with which the suggested number of replications tells, if the true difference is the seen one."""
@@ -32,6 +36,14 @@ class Interval:
     high: float
     count: int
     deviation: float
+
+
+def column(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a column of a frame as numbers; refuse what is none."""
+    try:
+        return frame[name].to_numpy(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"column {name!r} must hold numbers, got {frame[name].iloc[0]!r}") from None
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..validation import ratio
+from ..validation import function, instance, ratio, sequence
 from .measures import measures
 from .runs import Job, Workers, seeds_of
 from .statistics import mean_interval
@@ -74,6 +74,9 @@ def sweep(
     """
     import pandas as pd
 
+    function("build", build)
+    if watch is not None:
+        function("watch", watch)
     ratio("confidence", confidence)
     wanted = measures(metrics)
     points = _points(settings, grid)
@@ -116,13 +119,15 @@ def _points(settings: Iterable[Mapping[str, Any]] | None, grid: dict[str, Iterab
     if settings is None and not grid:
         raise ValueError("sweep needs settings or a grid, got neither")
     for name, values in grid.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
             raise TypeError(f"{name} must be a list of values, got {values!r}")
     lists = {name: [_plain(value) for value in values] for name, values in grid.items()}
     for name, values in lists.items():
         if not values:
             raise ValueError(f"{name} must be a list of values, got an empty one")
-    starts = [{}] if settings is None else [dict(each) for each in settings]
+    starts: list[dict[str, Any]] = [{}]
+    if settings is not None:
+        starts = [dict(instance("settings", each, Mapping)) for each in sequence("settings", settings)]
     combinations = [dict(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())]
     points = [start | combination for start in starts for combination in combinations]
     if not points:
@@ -162,7 +167,7 @@ def _numbers(runs: list[dict[str, float]], confidence: float) -> dict[str, float
 
 
 def _frame(frame: pd.DataFrame, points: list[dict[str, Any]]) -> pd.DataFrame:
-    """Put the columns in order: settings, numbers, replications, error."""
+    """Put the columns in order: settings, numbers, replications, error. All are there for no rows, too."""
     names = list(dict.fromkeys(name for point in points for name in point))
     last = ["replications", "error"]
-    return frame[names + [name for name in frame.columns if name not in names + last] + last]
+    return frame.reindex(columns=names + [name for name in frame.columns if name not in names + last] + last)

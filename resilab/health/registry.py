@@ -12,7 +12,7 @@ from ..engine import Steps, interrupt, start
 from ..errors import NEVER_HANDLED
 from ..events import EventLog
 from ..resilience.timeout import Timeout
-from ..validation import Spec, instance, positive
+from ..validation import Spec, function, instance, positive, sequence
 from .status import Health, HealthStatus, SystemHealth, overall
 
 
@@ -41,10 +41,8 @@ class HealthCheck(Spec):
 
     def __post_init__(self) -> None:
         instance("name", self.name, str)
-        if not callable(self.check):
-            raise TypeError(f"check must be a function, got {self.check!r}")
+        function("check", self.check)
         positive("timeout", self.timeout, allow_infinite=True)
-        instance("critical", self.critical, bool)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class HealthCheckRegistry(Spec):
     checks: tuple[HealthCheck, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "checks", tuple(self.checks))
+        object.__setattr__(self, "checks", sequence("checks", self.checks))
         names = set()
         for check in self.checks:
             instance("checks", check, HealthCheck)

@@ -14,7 +14,7 @@ from ..health.pod import KubernetesPod
 from ..health.probe import PROBES, KubernetesProbe
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, one_of, positive, ratio, whole
+from ..validation import Spec, instance, one_of, positive, ratio, sequence, whole
 from .faults import Fault
 from .records import AttemptColumns, Causes
 from .service import Service
@@ -56,7 +56,6 @@ class ReplicaFault(Fault):
         super().__post_init__()
         whole("replica", self.replica)
         one_of("mode", self.mode, MODES)
-        instance("cured_by_restart", self.cured_by_restart, bool)
         if not self.cured_by_restart and self.duration == math.inf:
             raise ValueError("duration of a fault that no restart cures must be finite, got inf")
 
@@ -85,11 +84,10 @@ class Dependency(Spec):
     def __post_init__(self) -> None:
         instance("service", self.service, Service)
         ratio("share", self.share)
-        kinds = (self.checked_by,) if isinstance(self.checked_by, str) else tuple(self.checked_by)
+        kinds = (self.checked_by,) if isinstance(self.checked_by, str) else sequence("checked_by", self.checked_by)
         for kind in kinds:
             one_of("checked_by", kind, PROBES)
         object.__setattr__(self, "checked_by", kinds)
-        instance("critical", self.critical, bool)
         positive("check_timeout", self.check_timeout)
         instance("policy", self.policy, Policy)
 
@@ -152,7 +150,7 @@ class Fleet(Spec):
         one_of("balancing", self.balancing, BALANCINGS)
         instance("pod", self.pod, KubernetesPod)
         object.__setattr__(self, "startup_time", as_distribution("startup_time", self.startup_time))
-        faults: tuple[Any, ...] = (self.faults,) if isinstance(self.faults, Fault) else tuple(self.faults)
+        faults: tuple[Any, ...] = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
         for fault in faults:
             instance("faults", fault, ReplicaFault)
             if fault.replica >= self.replicas:

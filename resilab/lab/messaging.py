@@ -9,7 +9,7 @@ from ..communication.broker import MessageBroker
 from ..distributions import duration as as_distribution
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, non_negative, one_of, positive, ratio, whole
+from ..validation import Spec, instance, non_negative, one_of, positive, ratio, sequence, whole
 from .faults import Fault
 from .scenario import Operation
 from .service import Service
@@ -82,7 +82,7 @@ class Consumers(Spec):
             whole("max_deliveries", self.max_deliveries, minimum=1)
         if self.redelivery_delay is not None:
             non_negative("redelivery_delay", self.redelivery_delay)
-        faults = (self.faults,) if isinstance(self.faults, Fault) else tuple(self.faults)
+        faults = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
         for fault in faults:
             instance("faults", fault, Fault)
         object.__setattr__(self, "faults", faults)
@@ -134,7 +134,7 @@ class MessagingScenario(Spec):
     def __post_init__(self) -> None:
         instance("workload", self.workload, Workload)
         instance("broker", self.broker, MessageBroker)
-        groups = (self.consumers,) if isinstance(self.consumers, Consumers) else tuple(self.consumers)
+        groups = (self.consumers,) if isinstance(self.consumers, Consumers) else sequence("consumers", self.consumers)
         for group in groups:
             instance("consumers", group, Consumers)
         names = [group.name for group in groups]

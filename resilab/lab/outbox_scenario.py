@@ -64,7 +64,6 @@ class OutboxScenario(Spec):
         instance("processor", self.processor, OutboxProcessor)
         instance("broker", self.broker, MessageBroker)
         ratio("crash_rate", self.crash_rate)
-        instance("idempotent", self.idempotent, bool)
         positive("duration", self.duration)
 
     @property

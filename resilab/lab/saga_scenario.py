@@ -9,7 +9,7 @@ from ..consistency.orders import CreateOrderSaga, Inventory, OrderRepository, Pa
 from ..consistency.saga import COMPENSATION_POLICY
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, non_negative, positive, ratio
+from ..validation import Spec, instance, non_negative, positive, ratio, sequence
 from .saga_result import SagaRunResult
 from .scenario import Operation
 from .service import Service
@@ -85,10 +85,8 @@ class SagaScenario(Spec):
             positive("timeout", self.timeout)
         instance("policy", self.policy, Policy)
         instance("compensation_policy", self.compensation_policy, Policy)
-        for name in ("compensate", "compensate_doubt", "idempotent"):
-            instance(name, getattr(self, name), bool)
         non_negative("log_write_time", self.log_write_time)
-        crashes = tuple(non_negative("crashes", time) for time in self.crashes)
+        crashes = tuple(non_negative("crashes", time) for time in sequence("crashes", self.crashes))
         object.__setattr__(self, "crashes", tuple(sorted(crashes)))
         positive("restart_delay", self.restart_delay)
         positive("duration", self.duration)

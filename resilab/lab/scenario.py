@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, positive, whole
+from ..validation import Spec, instance, positive, sequence, whole
 from .service import Service
 from .workload import ClosedLoop, Replay, Workload
 
@@ -65,7 +65,7 @@ class Scenario(Spec):
     operations: tuple[Operation, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "operations", tuple(self.operations))
+        object.__setattr__(self, "operations", sequence("operations", self.operations))
         instance("policy", self.policy, Policy)
         whole("clients", self.clients, minimum=1)
         if self.operations:

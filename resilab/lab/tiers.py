@@ -15,7 +15,7 @@ from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, ratio
+from ..validation import Spec, instance, ratio, sequence
 from .records import AttemptColumns, Causes
 from .service import _QUEUED, _RUNNING, Job, LiveService, Service
 
@@ -70,7 +70,7 @@ class Tier(Service):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        calls = (self.calls,) if isinstance(self.calls, Downstream) else tuple(self.calls)
+        calls = (self.calls,) if isinstance(self.calls, Downstream) else sequence("calls", self.calls)
         for call in calls:
             instance("calls", call, Downstream)
         object.__setattr__(self, "calls", calls)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..distributions import Empirical
-from ..validation import Spec, finite, non_negative, one_of, positive
+from ..validation import Spec, finite, non_negative, numbers, one_of, positive
 from .metrics import steps
 from .trace_text import TraceError
 from .workload import Replay
@@ -80,7 +81,7 @@ class Trace(Spec):
         for name, kind in (("status", np.int16), ("failed", np.bool_), ("line", np.int64)):
             values = getattr(self, name)
             if values is not None:
-                self._keep(name, np.array(values, dtype=kind)[_same_length(name, values, order)])
+                self._keep(name, _exactly(name, values, kind)[_same_length(name, values, order)])
         object.__setattr__(self, "bad_rows", tuple(BadRow(*row) for row in self.bad_rows))
         positive("tick", self.tick)
         one_of("timestamp", self.timestamp, ("start", "end"))
@@ -238,13 +239,26 @@ class Trace(Spec):
 
 
 def _seconds(name: str, values: Any) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
-    if array.ndim != 1 or not array.size:
-        raise ValueError(f"{name} must be a row of at least one number, got shape {array.shape}")
-    wrong = array[~(np.isfinite(array) & (array >= 0))]
-    if wrong.size:
-        raise ValueError(f"{name} must be finite and >= 0, got {wrong[0]}")
+    array = numbers(name, values)
+    if np.ndim(values) != 1:
+        raise ValueError(f"{name} must be a row of numbers, got shape {np.shape(values)}")
     return array
+
+
+def _exactly(name: str, values: Any, kind: type) -> np.ndarray:
+    """Return *values* in an array of that kind; refuse what it would change, such as NaN in a status."""
+    try:
+        given = np.array(values)
+        with np.errstate(invalid="ignore"):
+            array: np.ndarray = given.astype(kind)
+        if given.dtype.kind in "biufO" and np.array_equal(array, given):
+            return array
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} must hold {_WORDS[kind]}, got {reprlib.repr(values)}")
+
+
+_WORDS = {np.int16: "status codes", np.int64: "whole numbers", np.bool_: "True or False"}
 
 
 def _same_length(name: str, values: Any, order: np.ndarray) -> np.ndarray:

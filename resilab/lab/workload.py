@@ -11,7 +11,10 @@ import numpy as np
 
 from ..distributions import duration as as_distribution
 from ..randomness import BLOCK, KeyedDraws
-from ..validation import Spec, finite, non_negative, positive, whole
+from ..validation import Spec, non_negative, numbers, positive, sequence, whole
+
+MOST_ARRIVALS = 100_000_000
+"""A run of so many requests takes an hour and more memory than a laptop has: a larger number is a slip."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Steady(Workload):
         positive("rate", self.rate)
 
     def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
-        times = np.arange(math.ceil(self.rate * duration)) / self.rate
+        times = np.arange(math.ceil(_bearable(self.rate * duration))) / self.rate
         return times[times < duration]
 
 
@@ -70,7 +73,10 @@ class Schedule(Workload):
     steps: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        steps = tuple((non_negative("start", start), non_negative("rate", rate)) for start, rate in self.steps)
+        pairs = [sequence("steps", step) for step in sequence("steps", self.steps)]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(f"steps must be pairs (start, rate), got {self.steps!r}")
+        steps = tuple((non_negative("start", start), non_negative("rate", rate)) for start, rate in pairs)
         if not any(rate for _, rate in steps):
             raise ValueError(f"steps must have a rate > 0, got {self.steps!r}")
         if any(later[0] <= earlier[0] for earlier, later in pairwise(steps)):
@@ -99,13 +105,7 @@ class Replay(Workload):
     times: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        times = np.asarray(self.times, dtype=np.float64).ravel()
-        if not times.size:
-            raise ValueError("times must not be empty, got ()")
-        wrong = times[~(np.isfinite(times) & (times >= 0))]
-        if wrong.size:
-            raise ValueError(f"times must be finite and >= 0, got {wrong[0]}")
-        object.__setattr__(self, "times", tuple(np.sort(times).tolist()))
+        object.__setattr__(self, "times", tuple(np.sort(numbers("times", self.times)).tolist()))
 
     def __repr__(self) -> str:
         return f"Replay({len(self.times)} times to {self.times[-1]:.6g} s)"
@@ -148,10 +148,17 @@ def unit_poisson(expected: float, seed: int, stream: str) -> np.ndarray:
     draws = KeyedDraws(seed, stream, lambda generator, size: generator.standard_exponential(size))
     blocks: list[np.ndarray] = []
     last = 0.0
-    while last < finite("the expected number of arrivals", expected):
+    while last < _bearable(expected):
         gaps = draws.block(0, len(blocks))
         gaps[0] += last
         blocks.append(np.cumsum(gaps))
         last = blocks[-1][BLOCK - 1]
     points = np.concatenate(blocks) if blocks else np.empty(0)
     return points[: np.searchsorted(points, expected)]
+
+
+def _bearable(expected: float) -> float:
+    """Return the expected number of arrivals; refuse one that no machine can hold."""
+    if expected > MOST_ARRIVALS:
+        raise ValueError(f"rate * duration must be at most {MOST_ARRIVALS:,} requests, got {expected:.6g}")
+    return expected

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..validation import Spec, at_least, finite, non_negative, one_of
+from ..validation import Spec, at_least, finite, non_negative, one_of, sequence
 from .base import short_repr
 
 KINDS = ("constant", "linear", "exponential", "fibonacci", "cycle", "list", "decorrelated", "smooth")
@@ -94,7 +94,8 @@ class Backoff(Spec):
         if self.increment is not None:
             finite("increment", self.increment)
         non_negative("max_delay", self.max_delay, allow_infinite=True)
-        object.__setattr__(self, "delays", tuple(non_negative("delays", delay) for delay in self.delays))
+        delays = tuple(non_negative("delays", delay) for delay in sequence("delays", self.delays))
+        object.__setattr__(self, "delays", delays)
         if self.kind in ("cycle", "list") and not self.delays:
             raise ValueError(f"delays must not be empty with kind={self.kind!r}, got ()")
         if not callable(self.jitter):

@@ -12,7 +12,7 @@ import simpy
 
 from ..engine import Steps
 from ..events import EventLog
-from ..validation import instance
+from ..validation import instance, sequence
 from .base import LivePolicy, Policy, generator_function
 from .bulkhead import Bulkhead
 from .circuit_breaker import CircuitBreaker
@@ -54,7 +54,7 @@ class ResiliencePolicy(Policy):
         object.__setattr__(self, "policies", policies)
 
     def replace(self, **changes: Any) -> ResiliencePolicy:
-        return ResiliencePolicy(*changes.pop("policies", self.policies), **changes)
+        return ResiliencePolicy(*sequence("policies", changes.pop("policies", self.policies)), **changes)
 
     def __repr__(self) -> str:
         if not self.policies:
