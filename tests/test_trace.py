@@ -263,6 +263,14 @@ def test_decimal_comma_is_read_when_told_so(log):
     assert split_unit("durationMS") == ("duration", "ms")
 
 
+@pytest.mark.parametrize("row", ["0,5;1;200", "0;12,5;200"])
+def test_a_number_with_a_decimal_comma_says_how_to_read_it(log, row):
+    path = log(f"start;duration_s;status\n{row}\n")
+    with pytest.raises(rl.TraceError, match=r"line 2: .*not a number: '\d+,5' \(a decimal comma needs decimal=','\)"):
+        rl.read_trace(path)
+    assert len(rl.read_trace(path, decimal=",")) == 1
+
+
 # Status
 
 
@@ -332,6 +340,16 @@ def test_another_delimiter_can_be_named(log):
     assert len(rl.read_trace(log("start|duration_s|status\n0|1|200\n"), delimiter="|")) == 1
     with pytest.raises(rl.TraceError, match="delimiter must be one character"):
         rl.read_trace(log("x"), delimiter="ab")
+
+
+@pytest.mark.parametrize("delimiter", ["|", " "])
+def test_a_header_of_one_name_is_asked_for_its_delimiter(log, delimiter):
+    text = rows("start,duration_s,status", "0,1,200")
+    with pytest.raises(rl.TraceError, match="needs delimiter="):
+        rl.read_trace(log(text.replace(",", delimiter)))
+    with pytest.raises(rl.TraceError) as caught:
+        rl.read_trace(log(text.replace("start", "when")))
+    assert "delimiter" not in str(caught.value)
 
 
 def test_header_names_can_be_mapped(log):

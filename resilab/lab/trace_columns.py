@@ -46,6 +46,7 @@ _MONTH_WORDS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 _MONTHS = {word: i for i, word in enumerate(_MONTH_WORDS, start=1)}
 
 _NUMBER = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _PARTS = re.compile(r"(\d+\.?\d*|\.\d+)\s*(h|ms|us|ns|m|s)", re.ASCII)
 _PART_NANOSECONDS = NANOSECONDS | {"m": 60 * 10**9, "h": 3600 * 10**9}
 _ZONE = r"(?:\s*(Z|z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d))?"
@@ -134,9 +135,10 @@ def _guess_column(header: Sequence[str], role: str, timestamp: str) -> int:
             kind = "end" if timestamp == "start" else "start"
             raise TraceError(f"the column {other!r} says when requests {kind}: read it with timestamp={kind!r}")
     hint = " or, for a log without one, columns={'status': None}" if role == "status" else ""
+    separator = "" if len(header) > 1 else "; one that separates by something else than , ; or tab needs delimiter=..."
     raise TraceError(
         f"no column is known as the {role}; the header has {_listed(header)}. "
-        f"Name it: columns={{{role!r}: ...}}{hint}; a file without a header line needs header=[...]"
+        f"Name it: columns={{{role!r}: ...}}{hint}; a file without a header line needs header=[...]{separator}"
     )
 
 
@@ -150,13 +152,18 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
+def _comma_hint(text: str) -> str:
+    """Return how to read a number with a decimal comma, if *text* looks like one."""
+    return " (a decimal comma needs decimal=',')" if _DECIMAL_COMMA.fullmatch(text) else ""
+
+
 def number_to_nanoseconds(text: str, unit: str) -> int:
     """Return a plain number of *unit* as whole nanoseconds, exact down to them."""
     match = _NUMBER.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
         if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             raise BadValue(f"is not finite: {shown(text)}")
-        raise BadValue(f"is not a number: {shown(text)}")
+        raise BadValue(f"is not a number: {shown(text)}{_comma_hint(text)}")
     sign, digits, exponent = match.groups()
     factor = NANOSECONDS[unit]
     if exponent:
@@ -249,7 +256,8 @@ def _number_of_time(text: str, unit: str | None) -> tuple[int, str]:
     except BadValue as bad:
         if str(bad).startswith("is not a number"):
             raise BadValue(
-                f"is not a time with seconds in ISO 8601 or common log format, and not a number: {shown(text)}"
+                f"is not a time with seconds in ISO 8601 or common log format, and not a number: "
+                f"{shown(text)}{_comma_hint(text)}"
             ) from None
         raise
     number = seconds // NANOSECONDS["s"]
