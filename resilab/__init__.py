@@ -1,6 +1,7 @@
 """resilab: an interactive lab for resilience patterns on a simulated clock."""
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from .communication.broker import MessageBroker
 from .communication.connection_pool import ConnectionPool
@@ -91,6 +92,147 @@ from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
 from .selection import pattern_table, scorecard, when_to_use
 
+__all__ = [
+    "AcknowledgementError",
+    "Actor",
+    "AdaptiveThrottle",
+    "Backoff",
+    "BadRow",
+    "BrokerUnavailableError",
+    "Bulkhead",
+    "BulkheadFullError",
+    "CallRejectedError",
+    "CapacityLoss",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "CircuitState",
+    "ClosedLoop",
+    "ConnectionPool",
+    "Constant",
+    "ConsumerCrashError",
+    "Consumers",
+    "CountWindow",
+    "Crash",
+    "CreateOrderSaga",
+    "Database",
+    "Deadline",
+    "DeclinedError",
+    "Delivery",
+    "Dependency",
+    "Downstream",
+    "DownstreamError",
+    "DualWriteOrderService",
+    "Empirical",
+    "Errors",
+    "EventLog",
+    "Explorer",
+    "Exponential",
+    "Fallback",
+    "Fleet",
+    "FleetResult",
+    "FleetScenario",
+    "Gamma",
+    "Health",
+    "HealthCheck",
+    "HealthCheckRegistry",
+    "HealthStatus",
+    "Hedge",
+    "IdempotentConsumer",
+    "Inventory",
+    "KubernetesHealthChecks",
+    "KubernetesPod",
+    "KubernetesProbe",
+    "LogNormal",
+    "Message",
+    "MessageBroker",
+    "MessagingResult",
+    "MessagingScenario",
+    "Mixture",
+    "NestedTransactionError",
+    "NoReplicaError",
+    "NotAGeneratorError",
+    "Operation",
+    "Order",
+    "OrderEventPublisher",
+    "OrderEventsConsumer",
+    "OrderRepository",
+    "OrderService",
+    "Outage",
+    "Outbox",
+    "OutboxProcessor",
+    "OutboxScenario",
+    "Pareto",
+    "Participant",
+    "Payment",
+    "PodState",
+    "Poisson",
+    "PoolClosedError",
+    "PoolTimeoutError",
+    "RateLimitedError",
+    "RateLimiter",
+    "Replay",
+    "ReplicaFault",
+    "ReplicaLostError",
+    "ReplicaRefusedError",
+    "ResilienceError",
+    "ResiliencePolicy",
+    "ResilientService",
+    "Response",
+    "RestartBackoff",
+    "Result",
+    "Retry",
+    "RetryBudget",
+    "Saga",
+    "SagaLog",
+    "SagaResult",
+    "SagaScenario",
+    "SagaStep",
+    "Scenario",
+    "Schedule",
+    "Service",
+    "ServiceClient",
+    "ServiceError",
+    "ServiceOverloadedError",
+    "Slider",
+    "Slowdown",
+    "StatusError",
+    "Steady",
+    "SystemHealth",
+    "ThrottledError",
+    "Tier",
+    "TimeWindow",
+    "Timeout",
+    "TimeoutExceededError",
+    "Trace",
+    "TraceError",
+    "UnfinishedRunError",
+    "Uniform",
+    "UnknownTopicError",
+    "UnwantedResultError",
+    "chain",
+    "compare",
+    "compose",
+    "crash",
+    "every_crash",
+    "expected_saga",
+    "explore",
+    "intervals",
+    "mean_deliveries",
+    "nothing_to_undo",
+    "pareto",
+    "pattern_table",
+    "plots",
+    "read_trace",
+    "replicate",
+    "scorecard",
+    "simulate",
+    "subscribe",
+    "sweep",
+    "theory",
+    "when_to_use",
+    "widgets",
+]
+
 _LAZY = {
     "Explorer": "widgets",
     "Slider": "widgets",
@@ -101,9 +243,19 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Load what is not needed in every model, matplotlib and ipywidgets among it, when it is first used."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _import_module(f".{_LAZY[name]}", __name__)
-    return module if name == _LAZY[name] else getattr(module, name)
+if TYPE_CHECKING:
+    from . import plots, theory, widgets
+    from .widgets import Explorer, Slider, explore
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load what is not needed in every model, matplotlib and ipywidgets among it, when it is first used."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = _import_module(f".{_LAZY[name]}", __name__)
+        return module if name == _LAZY[name] else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """Offer the public names, and not the folders that they come from, to whoever presses Tab."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

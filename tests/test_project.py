@@ -137,12 +137,22 @@ def test_import_is_cheap():
     assert run.stdout.strip() == "[]"
 
 
-def test_public_names_are_documented():
-    """Each name that a user may import says what it is."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.level]
-    names = [alias.asname or alias.name for node in froms for alias in node.names]
-    assert [name for name in names if not (getattr(resilab, name).__doc__ or "").strip()] == []
+def imported_names(package: str) -> set[str]:
+    """Return what the `__init__.py` of a package imports from its own modules."""
+    tree = ast.parse(MODULES[package].read_text(encoding="utf-8"))
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    return {alias.asname or alias.name for node in froms for alias in node.names}
+
+
+@pytest.mark.parametrize("package", [resilab, resilab.plots], ids=lambda package: package.__name__)
+def test_public_names_are_those_that_tab_offers(package):
+    """Each is listed once, in order, can be loaded, and says what it is; no folder or helper is among them."""
+    assert set(package.__all__) == imported_names(package.__name__)
+    assert len(package.__all__) == len(set(package.__all__))
+    assert package.__all__ == sorted(package.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
+    assert [name for name in dir(package) if not name.startswith("__")] == sorted(package.__all__)
+    constants = {name for name in package.__all__ if name.isupper()}
+    assert [name for name in package.__all__ if not getattr(package, name).__doc__ and name not in constants] == []
 
 
 def test_private_parts_of_simpy_are_touched_in_one_module_only():

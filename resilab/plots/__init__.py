@@ -43,3 +43,59 @@ from .style import (
 )
 from .sweeps import differences, front, trade_off, words
 from .traces import measured_and_simulated, trace_latency
+
+__all__ = [
+    "FAULT_COLOUR",
+    "INK",
+    "KEPT_COLOUR",
+    "OUTCOME_COLOURS",
+    "SERIES_COLOURS",
+    "STATE_COLOURS",
+    "Picture",
+    "add_line",
+    "add_steps",
+    "axes_or_new",
+    "calls_by_tier",
+    "differences",
+    "fleet_overview",
+    "front",
+    "intervals",
+    "label",
+    "latency_ecdf",
+    "latency_over_time",
+    "legend",
+    "lightness",
+    "log_axis",
+    "mark_faults",
+    "measured_and_simulated",
+    "message_fates",
+    "message_flow",
+    "message_lag",
+    "messaging_overview",
+    "nice",
+    "outbox_backlog",
+    "outbox_delay",
+    "outbox_fates",
+    "outbox_overview",
+    "outcomes_over_time",
+    "overview",
+    "picture",
+    "queue_and_workers",
+    "reach",
+    "replicas_over_time",
+    "request_trace",
+    "saga_gantt",
+    "saga_overview",
+    "saga_verdicts",
+    "scorecard",
+    "tiers_overview",
+    "trace_latency",
+    "trade_off",
+    "words",
+    "workers_by_tier",
+]
+
+
+def __dir__() -> list[str]:
+    """Offer the pictures, and not the modules that they come from, to whoever presses Tab."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
