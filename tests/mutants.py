@@ -38,6 +38,7 @@ class Mutant(NamedTuple):
 
 BULKHEAD, BREAKER = "bulkhead.py", "live_circuit_breaker.py"
 MACHINES, CONFORMANCE, BREAKER_TESTS = "test_policy_machines.py", "test_conformance.py", "test_circuit_breaker.py"
+LIMITS = "test_policy_machines_limits.py"
 ANY_INSTANT = f"{MACHINES}::test_a_cancellation_at_any_instant_leaks_nothing"
 
 MUTANTS = (
@@ -93,8 +94,8 @@ MUTANTS = (
     Mutant(
         "the first probe comes after the timeout, not at it",
         BREAKER,
-        "now < self._probe_at or",
-        "now <= self._probe_at or",
+        "(left >= -self._tie and not self.spec.probes_at_timeout)",
+        "left >= -self._tie",
         f"{BREAKER_TESTS}::test_it_turns_half_open_with_the_first_call_at_exactly_the_timeout",
     ),
     Mutant(
@@ -229,6 +230,83 @@ MUTANTS = (
         "return min(tokens, float(spec.burst or spec.permits))",
         "return tokens",
         "test_load_limits.py::test_a_rate_limiter_rejects_the_share_that_theory_gives",
+    ),
+    Mutant(
+        "permits of a cycle that nobody took are saved for the next",
+        "rate_limiter.py",
+        "return cycle, min(self.spec.permits, self._free",
+        "return cycle, min(2 * self.spec.permits, self._free",
+        f"{LIMITS}::TestRateLimiterMachine",
+    ),
+    Mutant(
+        "a call that is refused has taken its permits",
+        "rate_limiter.py",
+        "            return None\n        self._cycle, self._free",
+        "            self._free -= wanted\n            return None\n        self._cycle, self._free",
+        f"{LIMITS}::TestRateLimiterMachine",
+    ),
+    Mutant(
+        "slots of a smooth limiter that nobody took are saved up",
+        "rate_limiter.py",
+        "last = max(self._next_slot, now) + wanted - 1",
+        "last = self._next_slot + wanted - 1",
+        f"{LIMITS}::TestRateLimiterMachine",
+    ),
+    Mutant(
+        "a permit of a sliding log is back one instant late",
+        "rate_limiter.py",
+        "return self.env.now - taken >= self.spec.period * (1 - TIE)",
+        "return self.env.now - taken > self.spec.period",
+        f"{LIMITS}::TestRateLimiterMachine",
+    ),
+    Mutant(
+        "a throttle forgets a call one instant late",
+        "adaptive_throttle.py",
+        "now - times[0] >= self._seconds",
+        "now - times[0] > self._seconds / (1 - TIE)",
+        f"{LIMITS}::TestThrottleMachine",
+    ),
+    Mutant(
+        "a throttle overlooks the calls that it rejects itself",
+        "adaptive_throttle.py",
+        "            self.rejections += 1\n",
+        "            self.rejections += 1\n            self._requests._times.pop()\n",
+        f"{LIMITS}::TestThrottleMachine",
+    ),
+    Mutant(
+        "a throttle takes a cancelled call for an accepted one",
+        "adaptive_throttle.py",
+        "        except NEVER_HANDLED:\n            raise\n",
+        "        except NEVER_HANDLED:\n            self._accepts.add(self.env.now)\n            raise\n",
+        f"{LIMITS}::TestThrottleMachine",
+    ),
+    Mutant(
+        "a hedge sends a copy too many after a failure",
+        "hedge.py",
+        "                if len(self._copies) <= spec.max_hedges:\n                    self._send()",
+        "                self._send()",
+        f"{LIMITS}::TestHedgeMachine",
+    ),
+    Mutant(
+        "a hedge sends another copy whenever one ends",
+        "hedge.py",
+        "            if is_late:\n                self._send()",
+        "            self._send()",
+        f"{LIMITS}::TestHedgeMachine",
+    ),
+    Mutant(
+        "a cancelled hedge cancels its first copy only",
+        "hedge.py",
+        "        for copy in self._copies:\n            if copy is not None",
+        "        for copy in self._copies[:1]:\n            if copy is not None",
+        f"{LIMITS}::TestHedgeMachine",
+    ),
+    Mutant(
+        "if all copies fail, the last error stands",
+        "hedge.py",
+        "                return 0\n",
+        "                return len(self._copies) - 1\n",
+        f"{LIMITS}::TestHedgeMachine",
     ),
 )
 
