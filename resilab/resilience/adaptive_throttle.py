@@ -30,15 +30,16 @@ class AdaptiveThrottle(Policy):
 
     It ends an overload that retries keep alive, but it comes back slowly. While nothing
     is accepted, it sends about one call in each window; then, with a multiplier of 2,
-    its rate doubles each 0.43 windows. Up to 80 calls a second the book's two minutes
-    need more than ten; a window of 5 s needs 20 s.
+    its rate doubles each 0.43 windows. With the two minutes of the book it takes more
+    than ten minutes to be at 80 calls a second again, with a window of 5 s some 20 s.
 
     Args:
-        multiplier: Calls that it sends for each that is accepted, at least 1.
+        multiplier: Calls that it sends for each that is accepted, at least 1. The nearer
+            to 1, the slower it comes back.
         window: Seconds that count.
         refusals: Errors that mean "not accepted", as class, tuple of classes or
-            predicate. None is every error, a timeout inside included. Without timeouts
-            it never notices a dependency that is too slow.
+            predicate. None is every error, a timeout inside included. If timeouts are
+            left out, it never notices a dependency that is too slow.
 
     Raises:
         ThrottledError: From `execute`, when the call is rejected here.

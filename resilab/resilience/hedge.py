@@ -52,6 +52,37 @@ class Hedge(Policy):
         one_of("wins", self.wins, ("success", "completion"))
         error_filter("handled_errors", self.handled_errors)
 
+    @classmethod
+    def like(cls, library: str, **options: Any) -> Hedge:
+        """Return a hedge with the meaning and the defaults of a library.
+
+        | | polly | resilience4j | failsafe | grpc |
+        |---|---|---|---|---|
+        | delay | delay 2 s | preconfigured_duration | delay | hedging_delay 0 |
+        | further copies | max_hedged_attempts 1 | 1 | max_hedges 1 | max_attempts - 1, at most 4 |
+        | wins | "success" | "completion" | "completion" | "success" |
+        | failures | handle: every error | - | - | non_fatal_status_codes: none |
+
+        "failsafe" is the edition for Go; the one for Java has no hedge. The losers in
+        resilience4j run on: add `on_cancel="ignore"` to the service. If all copies of
+        a gRPC call fail, the first one's error stands here.
+
+        Not here, since a `Hedge` cannot say it: delays that are computed (resilience4j,
+        Failsafe), Failsafe's conditions for a winner, gRPC's throttling and pushback,
+        and Envoy's hedging, which is a part of its retry.
+
+        Args:
+            library: One of the libraries above.
+            **options: Fields of `Hedge`, or the library's own parameters.
+
+        Example:
+            >>> Hedge.like("polly")
+            Hedge(delay=2.0, max_hedges=1, wins='success', handled_errors=None)
+        """
+        from .limit_profiles import hedge_like
+
+        return hedge_like(library, options)
+
     def bind(
         self,
         env: simpy.Environment,

@@ -73,6 +73,40 @@ class RateLimiter(Policy):
     def __repr__(self) -> str:
         return short_repr(self, always=3)
 
+    @classmethod
+    def like(cls, library: str, **options: Any) -> RateLimiter:
+        """Return a rate limiter with the meaning and the defaults of a library.
+
+        | | resilience4j | polly | failsafe | bucket4j | envoy |
+        |---|---|---|---|---|---|
+        | kind | "cycle" | "bursty" | kind, told | "token_bucket" | "token_bucket" |
+        | permits | limit_for_period 50 | permit_limit | max_executions | refill_tokens: capacity | tokens_per_fill 1 |
+        | period | limit_refresh_period 500 ns | window | period | refill_period | fill_interval |
+        | burst | - | - | - | capacity | max_tokens |
+        | longest wait | timeout_duration 5 s | 0 | max_wait_time 0 | 0 | 0 |
+
+        With its defaults resilience4j lets 50 calls through in 500 ns, which limits
+        nothing. "polly" is the fixed window limiter of .NET, with nobody waiting: tell
+        it the limit. Without one, Polly limits concurrency: `Bulkhead.like("polly")`.
+        Failsafe takes *max_rate* too, the seconds between two calls ("smooth").
+        bucket4j's bucket refills greedily.
+
+        Not here, since no kind does the same: .NET's queue of waiting calls, its token
+        bucket and sliding window, which refill in steps; bucket4j's other refills and
+        its blocking bucket; resilience4j's draining after a result.
+
+        Args:
+            library: One of the libraries above.
+            **options: Fields of `RateLimiter`, or the library's own parameters.
+
+        Example:
+            >>> RateLimiter.like("failsafe", max_rate=0.1, max_wait_time=1.0)
+            RateLimiter(permits=1, period=0.1, kind='smooth', max_wait=1.0)
+        """
+        from .limit_profiles import rate_limiter_like
+
+        return rate_limiter_like(library, options)
+
     def bind(
         self,
         env: simpy.Environment,
