@@ -69,3 +69,11 @@ def test_the_lag_of_each_group_has_a_line():
     labels = [artist.get_label() for artist in [*ax.lines, *ax.artists] if not artist.get_label().startswith("_")]
     assert labels == ["mail", "search"]
     assert np.ptp(ax.get_ylim()) > result.lag("search")[1].max()
+
+
+def test_faults_of_one_window_are_named_below_one_another():
+    """Two faults at the same time have one text with a line each, so that neither is written over the other."""
+    ax = rl.plots.picture()[1]
+    together = rl.Slowdown(start=1, duration=2, factor=3), rl.Errors(start=1, duration=2, rate=0.5)
+    rl.plots.mark_faults(ax, (*together, rl.Errors(start=5, duration=2, rate=0.1)), names=True)
+    assert [text.get_text() for text in ax.texts] == ["3 x slower\n50% errors", "10% errors"]

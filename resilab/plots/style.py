@@ -207,27 +207,30 @@ def mark_faults(ax: Axes, faults: Any, *, names: bool = False) -> None:
     Args:
         ax: Axes with seconds on x.
         faults: A run, or the faults themselves.
-        names: Write what each fault does at the top.
+        names: Write what each fault does at the top, below one another for one window.
     """
     faults = faults_of(faults) if isinstance(faults, Result) or hasattr(faults, "scenario") else faults
+    words: dict[tuple[float, float], list[str]] = {}
     for fault in faults:
         end = fault.end if math.isfinite(fault.end) else ax.get_xlim()[1]
         span = Rectangle((fault.start, 0), end - fault.start, 1, color=FAULT_COLOUR, linewidth=0, zorder=0.4)
         span.set_transform(ax.get_xaxis_transform())
         ax.add_artist(span)
         if names:
-            ax.text(
-                (fault.start + end) / 2,
-                0.98,
-                describe(fault),
-                transform=ax.get_xaxis_transform(),
-                ha="center",
-                va="top",
-                fontsize=_TEXT["legend.fontsize"],
-                color=INK,
-                clip_on=True,
-                zorder=0.6,
-            )
+            words.setdefault((fault.start, end), []).append(describe(fault))
+    for (start, end), lines in words.items():
+        ax.text(
+            (start + end) / 2,
+            0.98,
+            "\n".join(lines),
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            fontsize=_TEXT["legend.fontsize"],
+            color=INK,
+            clip_on=True,
+            zorder=0.6,
+        )
 
 
 def lightness(colour: str) -> float:
