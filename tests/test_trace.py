@@ -301,6 +301,7 @@ def test_a_log_without_status_is_read_when_told_so(log):
     assert trace.status is None
     assert trace.failed is None
     assert math.isnan(trace.failure_rate)
+    assert repr(trace) == "Trace(2 requests in 1 s, failures unknown)"
     assert trace.latency().values == (1.0, 1.0)
 
 

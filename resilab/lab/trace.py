@@ -111,7 +111,8 @@ class Trace(Spec):
 
     def __repr__(self) -> str:
         bad = f", {len(self.bad_rows)} bad rows" if self.bad_rows else ""
-        return f"Trace({len(self)} requests in {self.span:.6g} s, {self.failure_rate:.2%} failed{bad})"
+        failed = "failures unknown" if self.failed is None else f"{self.failure_rate:.2%} failed"
+        return f"Trace({len(self)} requests in {self.span:.6g} s, {failed}{bad})"
 
     def __len__(self) -> int:
         return len(self.start)
