@@ -248,7 +248,7 @@ MUTANTS = (
     Mutant(
         "slots of a smooth limiter that nobody took are saved up",
         "rate_limiter.py",
-        "last = max(self._next_slot, now) + wanted - 1",
+        "last = max(self._next_slot, slot) + wanted - 1",
         "last = self._next_slot + wanted - 1",
         f"{LIMITS}::TestRateLimiterMachine",
     ),

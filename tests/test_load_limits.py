@@ -123,6 +123,31 @@ def test_a_waiting_call_starts_when_its_permit_comes():
     assert sorted(map(str, starts)) == ["0", "0", "1.0", "1.0", "rejected"]
 
 
+@pytest.mark.parametrize("kind", ["cycle", "bursty", "smooth"])
+def test_calls_that_wait_start_in_order_of_arrival_at_the_exact_instant(kind):
+    """Whatever the sums of their times round to: calls of one cycle start together."""
+    env = simpy.Environment(0.3)
+    live = rl.RateLimiter(5, period=0.7, kind=kind, max_wait=math.inf).bind(env)
+    luck, starts = random.Random(1), []
+
+    def work(number):
+        starts.append((number, env.now))
+        yield env.timeout(0)
+
+    def client():
+        for number in range(200):
+            yield env.timeout(luck.random() * 0.1)
+            env.process(live.execute(work, number))
+
+    env.process(client())
+    env.run()
+    assert [number for number, _ in starts] == list(range(200))
+    begin, length = (0.0 if kind == "cycle" else 0.3), (0.7 / 5 if kind == "smooth" else 0.7)
+    waited = [start for number, start in starts if number >= 100]  # the backlog only grows
+    assert waited == pytest.approx([begin + round((start - begin) / length) * length for start in waited], abs=1e-12)
+    assert len(set(waited)) == len({round((start - begin) / length) for start in waited})
+
+
 def test_a_throttling_client_sends_a_multiple_of_what_is_accepted():
     """The identity sent = K accepted, behind a dependency that accepts 50 of 200 calls a second."""
     env = simpy.Environment()

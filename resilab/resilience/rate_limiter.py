@@ -10,7 +10,7 @@ from typing import Any
 
 import simpy
 
-from ..engine import Steps
+from ..engine import Steps, schedule_at
 from ..errors import RateLimitedError
 from ..events import EventLog
 from ..validation import non_negative, one_of, positive, whole
@@ -159,22 +159,34 @@ class LiveRateLimiter(LivePolicy):
 
     def reserve(self, permits: int = 1) -> float | None:
         """Take permits and return the seconds to wait for them; None if that is too long."""
-        wait = self._reserve(whole("permits", permits, minimum=1))
-        if wait is None:
-            self.rejections += 1
-        return wait
+        when = self._take(whole("permits", permits, minimum=1))
+        return None if when is None else when - self.env.now
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
-        wait = self.reserve()
-        if wait is None:
+        when = self._take(1)
+        if when is None:
             self.note("rejected")
             raise RateLimitedError(f"no permit within {self.spec.max_wait} s")
-        if wait > 0:
-            yield self.env.timeout(wait)
+        if when > self.env.now:
+            yield self._at(when)
         return (yield from fn(*args))
 
-    def _is_too_long(self, wait: float) -> bool:
-        return wait > self.spec.max_wait * (1 + TIE)
+    def _take(self, wanted: int) -> float | None:
+        """Take permits and return when they are there; None if that is too late."""
+        when = self._reserve(wanted)
+        if when is None:
+            self.rejections += 1
+        return when
+
+    def _at(self, when: float) -> simpy.Event:
+        """Return an event of exactly the time *when*: calls that wait for one cycle keep their order."""
+        event = self.env.event()
+        event._ok, event._value = True, None
+        schedule_at(self.env, event, when)
+        return event
+
+    def _is_too_late(self, when: float) -> bool:
+        return when - self.env.now > self.spec.max_wait * (1 + TIE)
 
     def _slot(self) -> int:
         """Return the slot of "smooth" that is now."""
@@ -194,28 +206,28 @@ class LiveRateLimiter(LivePolicy):
     def _reserve_cycle(self, wanted: int) -> float | None:
         spec = self.spec
         cycle, free = self._free_now()
-        wait = 0.0
+        when = self.env.now
         if wanted > free:
             cycles = -(-(wanted - free) // spec.permits)
-            wait = self._start + (cycle + cycles) * spec.period - self.env.now
-        if self._is_too_long(wait):
+            when = max(when, self._start + (cycle + cycles) * spec.period)
+        if self._is_too_late(when):
             return None
         self._cycle, self._free = cycle, free - wanted
-        return wait
+        return when
 
     _reserve_bursty = _reserve_cycle
 
     def _reserve_smooth(self, wanted: int) -> float | None:
         spec = self.spec
-        now = self._slot()
-        last = max(self._next_slot, now) + wanted - 1
-        wait = 0.0
-        if last > now:
-            wait = max(0.0, self._start + last * spec.period / spec.permits - self.env.now)
-        if self._is_too_long(wait):
+        slot = self._slot()
+        last = max(self._next_slot, slot) + wanted - 1
+        when = self.env.now
+        if last > slot:
+            when = max(when, self._start + last * spec.period / spec.permits)
+        if self._is_too_late(when):
             return None
         self._next_slot = last + 1
-        return wait
+        return when
 
     def _refilled(self) -> float:
         spec = self.spec
@@ -227,7 +239,7 @@ class LiveRateLimiter(LivePolicy):
         if tokens < wanted - TIE:
             return None
         self._tokens, self._filled = tokens - wanted, self.env.now
-        return 0.0
+        return self.env.now
 
     def _reserve_sliding_log(self, wanted: int) -> float | None:
         taken = self._taken
@@ -236,4 +248,4 @@ class LiveRateLimiter(LivePolicy):
         if len(taken) + wanted > self.spec.permits:
             return None
         taken.extend([self.env.now] * wanted)
-        return 0.0
+        return self.env.now
