@@ -30,6 +30,8 @@ from typing import ClassVar
 
 from simpy import Interrupt
 
+from .validation import non_negative
+
 
 class ResilienceError(Exception):
     """Base of every error with which a policy or a dependency ends a call.
@@ -150,7 +152,7 @@ class ConsumerCrashError(Exception):
 
     def __init__(self, message: str = "consumer crashed", restart_after: float = 0.0) -> None:
         super().__init__(message, restart_after)
-        self.restart_after = restart_after
+        self.restart_after = non_negative("restart_after", restart_after, allow_infinite=True)
 
 
 class DeclinedError(ServiceError):

@@ -16,7 +16,7 @@ from ..engine import Request, Steps, request_of, schedule_at
 from ..errors import BrokerUnavailableError, UnknownTopicError
 from ..events import EventLog
 from ..randomness import KeyedDraws
-from ..validation import Spec, instance, non_negative, one_of, positive, sequence, whole
+from ..validation import Spec, flag, function, instance, non_negative, one_of, positive, sequence, whole
 from .consumers import subscriptions_of
 from .message import Copy, Message, Rows, deliveries_frame, delivery_rows, message_rows, messages_frame
 from .subscription import Handler, Subscription
@@ -258,6 +258,9 @@ class LiveMessageBroker:
         self._check(topic)
         whole("concurrency", concurrency, minimum=1)
         one_of("acknowledge", acknowledge, ("after", "before", "manual"))
+        flag("ordered", ordered)
+        if group is not None:
+            instance("group", group, str)
         spec = self.spec
         options: dict[str, Any] = {
             "acknowledge": acknowledge,
@@ -269,6 +272,7 @@ class LiveMessageBroker:
         spec.replace(**{name: options[name] for name in ("ack_deadline", "max_deliveries", "redelivery_delay")})
 
         def join(handler: Handler) -> Subscription:
+            function("handler", handler)
             name = group or self._free_name(topic, getattr(handler, "__name__", type(handler).__name__))
             subscription = self.subscriptions.get((topic, name))
             if subscription is None:

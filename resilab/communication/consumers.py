@@ -8,6 +8,7 @@ from typing import Any
 import simpy
 
 from ..engine import Steps
+from ..validation import instance
 from .message import Message
 
 _MARK = "__subscriptions__"
@@ -28,6 +29,7 @@ def subscribe(topic: str, **options: Any) -> Callable[[Callable[..., Any]], Call
 
     Source: `@Subscribe` of the reference document.
     """
+    instance("topic", topic, str)
 
     def mark(handler: Callable[..., Any]) -> Callable[..., Any]:
         setattr(handler, _MARK, (*getattr(handler, _MARK, ()), (topic, options)))

@@ -10,7 +10,7 @@ import simpy
 
 from ..engine import Steps, interrupt, start, steps_of
 from ..events import EventLog
-from ..validation import non_negative
+from ..validation import function, non_negative
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def crash(process: Any, reason: str = "crash") -> bool:
         >>> env.run()
         down at 4
     """
+    if not hasattr(process, "is_alive"):
+        raise TypeError(f"process must be a SimPy process, got {process!r}")
     if not process.is_alive:
         return False
     process.defused = True
@@ -186,7 +188,7 @@ def every_crash(build: Callable[[], Any], *, until: float | None = None) -> Iter
         A `CrashPoint` after each run in which the actor was up to be killed. Check the
         model's invariants there.
     """
-    reference = build()
+    reference = function("build", build)()
     steps = 0
     while reference.env.peek() < (float("inf") if until is None else until):
         reference.env.step()

@@ -91,6 +91,9 @@ class LiveParticipant:
         self._declines = KeyedDraws(seed, f"{spec.name}/declined", uniform)
         self._requests: dict[int, Request] = {}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.spec.name!r}>"
+
     def do(self, key: str, amount: float = 0.0) -> Steps:
         """Take effect under *key*; the value is the key, by which `undo` knows it.
 

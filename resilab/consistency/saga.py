@@ -16,7 +16,7 @@ from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import ErrorFilter, Retry, error_filter
 from ..resilience.timeout import Timeout
-from ..validation import Spec, flag, instance, positive, sequence
+from ..validation import Spec, flag, instance, positive, ratio, sequence, whole
 
 StepFunction = Callable[["SagaContext"], Any]
 
@@ -280,8 +280,14 @@ def expected_saga(
         >>> round(expected_saga([0.9, 0.95, 0.99])["p_commit"], 5)
         0.84645
     """
-    steps = list(success)
-    chances = [1.0] * len(steps) if compensation is None else list(compensation)
+    steps = [ratio("success", each) for each in sequence("success", success)]
+    chances = [1.0] * len(steps)
+    if compensation is not None:
+        chances = [ratio("compensation", each) for each in sequence("compensation", compensation)]
+    if len(chances) != len(steps):
+        raise ValueError(f"compensation must be as long as success, {len(steps)}, got {len(chances)}")
+    if tries is not None:
+        whole("tries", tries, minimum=1)
     reached, undone, stuck, compensations, forward = 1.0, 1.0, 0.0, 0.0, 0.0
     for index, (p, chance) in enumerate(zip(steps, chances, strict=True)):
         forward += reached

@@ -25,6 +25,8 @@ RESTARTS = 3
 """How often workers that died are replaced."""
 SMALL = 200
 """Runs from which a notebook shows a progress bar without being asked."""
+PATIENCE = 1.0
+"""Seconds of work from which a terminal shows a progress bar without being asked."""
 
 
 class InterruptedExperimentWarning(UserWarning):
@@ -199,8 +201,10 @@ class Workers:
             return
         from tqdm.auto import tqdm
 
-        delay = 1.0 if self.progress is None and not in_notebook else 0.0
-        with tqdm(total=total, unit="run", leave=False, delay=delay) as bar:
+        is_asked = self.progress is not None or in_notebook
+        # None: where no terminal is, a bar would fill a log file with its steps
+        is_off = False if is_asked else None
+        with tqdm(total=total, unit="run", leave=False, delay=0.0 if is_asked else PATIENCE, disable=is_off) as bar:
             yield bar.update
 
 

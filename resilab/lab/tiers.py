@@ -112,6 +112,10 @@ def chain(*services: Service, policy: Policy | None = None) -> Service:
     """
     if not services:
         raise ValueError("services must not be empty, got ()")
+    for service in services:
+        instance("services", service, Service)
+    if policy is not None:
+        instance("policy", policy, Policy)
     *above, leaf = services
     result = leaf
     for service in reversed(above):

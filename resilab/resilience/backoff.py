@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..validation import Spec, at_least, finite, non_negative, one_of, sequence
+from ..validation import Spec, at_least, finite, non_negative, one_of, sequence, whole
 from .base import short_repr
 
 KINDS = ("constant", "linear", "exponential", "fibonacci", "cycle", "list", "decorrelated", "smooth")
@@ -124,9 +124,11 @@ class Backoff(Spec):
 
     def delays_of(self, count: int, draws: Sequence[float] = (0.0,)) -> list[float]:
         """Return the first *count* delays of a call; *draws* repeat when they are used up."""
+        if not sequence("draws", draws):
+            raise ValueError("draws must not be empty, got ()")
         state = None
         delays = []
-        for attempt in range(count):
+        for attempt in range(whole("count", count)):
             delay, state = self.step(attempt, draws[attempt % len(draws)], state)
             delays.append(delay)
         return delays

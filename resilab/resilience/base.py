@@ -12,7 +12,7 @@ import simpy
 from ..engine import Steps, request_of, steps_of
 from ..errors import NotAGeneratorError
 from ..events import EventLog
-from ..validation import Spec
+from ..validation import Spec, instance
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,12 @@ class LivePolicy:
     """
 
     def __init__(self, env: simpy.Environment, name: str, log: EventLog | None) -> None:
-        self.env = env
+        self.env = instance("env", env, simpy.Environment)
         self.name = name
         self._log = log
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
 
     def execute(self, fn: Callable[..., Any], *args: Any) -> Steps:
         """Run `fn(*args)` under this policy: `reply = yield from policy.execute(fn, *args)`.

@@ -138,6 +138,9 @@ class LiveResiliencePolicy(LivePolicy):
         super().__init__(env, name, log)
         self.parts = parts
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {', '.join(part.name for part in self.parts) or 'no policies'}>"
+
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         return self.around(fn)(*args)
 

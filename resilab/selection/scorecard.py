@@ -10,6 +10,7 @@ import numpy as np
 from ..experiments.measures import Measures
 from ..experiments.runs import Job, Workers, seeds_of
 from ..experiments.statistics import Interval, mean_interval
+from ..validation import instance, ratio, sequence
 from .case import Case
 from .cases import all_cases
 
@@ -74,8 +75,10 @@ def scorecard(
     """
     import pandas as pd
 
-    if cases is None:
-        cases = all_cases()
+    cases = all_cases() if cases is None else sequence("cases", cases)
+    for case in cases:
+        instance("cases", case, Case)
+    ratio("confidence", confidence)
     seeds = seeds_of(replications, seed)
     if len(seeds) < 2:
         raise ValueError(f"replications must be >= 2, got {replications}")
@@ -87,7 +90,7 @@ def scorecard(
                 jobs.append(Job(scenario=scenario, seed=each, measures=wanted, record=case.record, label=case.row))
     results = Workers(n_jobs=n_jobs, client=client, cache=cache, progress=progress).run(jobs)
     values = np.array([np.nan if result is None else result["value"] for result in results])
-    pairs = values.reshape(len(tuple(cases)), len(seeds), 2)
+    pairs = values.reshape(len(cases), len(seeds), 2)
     rows = [_row(case, pair[:, 0], pair[:, 1], confidence) for case, pair in zip(cases, pairs, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
