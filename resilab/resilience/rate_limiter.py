@@ -139,6 +139,8 @@ class LiveRateLimiter(LivePolicy):
         self._filled = env.now
         self._next_slot = 0  # of "smooth": slot n begins n intervals after the start
         self._taken: deque[float] = deque()
+        self._wake: Any = None  # of the calls that wait longest
+        self._wakes_at = -math.inf
 
     @property
     def available(self) -> int:
@@ -179,11 +181,12 @@ class LiveRateLimiter(LivePolicy):
         return when
 
     def _at(self, when: float) -> simpy.Event:
-        """Return an event of exactly the time *when*: calls that wait for one cycle keep their order."""
-        event = self.env.event()
-        event._ok, event._value = True, None
-        schedule_at(self.env, event, when)
-        return event
+        """Return the event of the time *when*: calls that wait for one cycle share it, and so keep their order."""
+        if when != self._wakes_at:
+            self._wake, self._wakes_at = self.env.event(), when
+            self._wake._ok, self._wake._value = True, None
+            schedule_at(self.env, self._wake, when)
+        return self._wake
 
     def _is_too_late(self, when: float) -> bool:
         return when - self.env.now > self.spec.max_wait * (1 + TIE)
