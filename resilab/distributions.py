@@ -101,17 +101,26 @@ class LogNormal(Distribution):
 
     @property
     def mean(self) -> float:
-        """The mean, in seconds: median * exp(sigma^2 / 2)."""
-        return self.median * math.exp(self.sigma**2 / 2)
+        """The mean, in seconds: median * exp(sigma^2 / 2); infinite if that is above 1.8e308."""
+        try:
+            return self.median * math.exp(self.sigma * self.sigma / 2)
+        except OverflowError:
+            return math.inf
 
     @classmethod
     def from_mean(cls, mean: float, cv: float) -> LogNormal:
         """Make the law from its mean in seconds and its coefficient of variation."""
-        variance = math.log1p(non_negative("cv", cv) ** 2)
+        square = non_negative("cv", cv) * cv
+        if math.isinf(square):
+            raise ValueError(f"cv must be <= 1e154, got {cv!r}")
+        variance = math.log1p(square)
         return cls(positive("mean", mean) * math.exp(-variance / 2), math.sqrt(variance))
 
     def sample(self, generator: np.random.Generator, size: int) -> np.ndarray:
         return self.median * np.exp(self.sigma * generator.standard_normal(size))
+
+
+_SMALLEST_CV = 1e-100  # its square, and that of its inverse, are floats
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,8 @@ class Gamma(Distribution):
 
     def __post_init__(self) -> None:
         positive("mean", self.mean)
-        positive("cv", self.cv)
+        if not _SMALLEST_CV <= positive("cv", self.cv) <= 1 / _SMALLEST_CV:
+            raise ValueError(f"cv must be from {_SMALLEST_CV} to {1 / _SMALLEST_CV:.0e}, got {self.cv!r}")
 
     def sample(self, generator: np.random.Generator, size: int) -> np.ndarray:
         shape = self.cv**-2

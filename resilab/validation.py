@@ -154,6 +154,16 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def try_seconds(name: str, function: Any, *args: float) -> None:
+    """Try a pure function that returns seconds: inside a run its mistakes would look like failed calls."""
+    try:
+        seconds = function(*args)
+    except Exception as error:
+        given = ", ".join(map(repr, args))
+        raise TypeError(f"{name} must be a function that takes {given}, got {function!r}: {error}") from error
+    non_negative(f"the seconds returned by {name}", seconds, allow_infinite=True)
+
+
 def sequence(name: str, values: Any) -> tuple[Any, ...]:
     """Return *values* as a tuple; text is not a list of its letters."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:

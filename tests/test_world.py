@@ -358,3 +358,10 @@ def test_more_requests_than_a_machine_can_hold_are_refused(workload):
     """At once: a rate with a slip in it must not fill the memory."""
     with pytest.raises(ValueError, match="must be at most 100,000,000 requests, got "):
         workload.arrivals(10.0, seed=0)
+
+
+def test_a_law_whose_mean_is_beyond_all_floats_has_an_infinite_one():
+    wild = rl.LogNormal(median=1.0, sigma=100.0)
+    assert wild.mean == math.inf
+    assert rl.Service(workers=2, latency=wild).capacity == 0.0
+    assert rl.ClosedLoop(users=1, think_time=wild).think_time == wild

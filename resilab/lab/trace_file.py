@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..validation import one_of
+from ..validation import instance, one_of, sequence
 from .trace import BadRow, Trace
 from .trace_columns import BadValue, duration_reader, find_columns, known_unit, read_status, split_unit, time_reader
 from .trace_text import Lines, TraceError, is_damaged, read_text
@@ -85,10 +85,14 @@ def read_trace(
     """
     one_of("timestamp", timestamp, ("start", "end"))
     one_of("decimal", decimal, (".", ","))
+    if not isinstance(failure, Container) or isinstance(failure, str):
+        raise TypeError(f"failure must be a set of status codes, got {failure!r}")
+    if columns is not None:
+        instance("columns", columns, Mapping)
     if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
         raise TraceError(f"delimiter must be one character, got {delimiter!r}")
     lines = Lines(read_text(path, encoding), delimiter)
-    names = lines.header() if header is None else [str(name) for name in header]
+    names = lines.header() if header is None else [str(name) for name in sequence("header", header)]
     if "\0" in "".join(names) or is_damaged("".join(names)):
         raise TraceError(f"{path} is not {encoding} text; name its encoding: encoding='utf-16', 'latin-1', ...")
     reader = _Reader(names, columns, timestamp, known_unit("time_unit", time_unit), duration_unit, decimal)

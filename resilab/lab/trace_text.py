@@ -28,7 +28,11 @@ class TraceError(ValueError):
 
 def read_text(path: str | os.PathLike[str], encoding: str) -> str:
     """Return the text of a plain or gzip file; bytes that are no text become lone surrogates."""
+    if not isinstance(path, str | os.PathLike):  # a number would be read as an open file, and closed
+        raise TypeError(f"path must be the path of a file, got {path!r}")
     data = _read_bytes(path)
+    if not isinstance(encoding, str):
+        raise TypeError(f"encoding must be a str, got {encoding!r}")
     for mark, marked_encoding in _MARKS:
         if data.startswith(mark):
             encoding = marked_encoding

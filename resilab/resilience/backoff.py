@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..validation import Spec, at_least, finite, non_negative, one_of, sequence, whole
+from ..validation import Spec, at_least, finite, non_negative, one_of, sequence, try_seconds, whole
 from .base import short_repr
 
 KINDS = ("constant", "linear", "exponential", "fibonacci", "cycle", "list", "decorrelated", "smooth")
@@ -98,7 +98,9 @@ class Backoff(Spec):
         object.__setattr__(self, "delays", delays)
         if self.kind in ("cycle", "list") and not self.delays:
             raise ValueError(f"delays must not be empty with kind={self.kind!r}, got ()")
-        if not callable(self.jitter):
+        if callable(self.jitter):
+            try_seconds("jitter", self.jitter, self.initial_delay, 0.5)
+        else:
             one_of("jitter", self.jitter, JITTERS)
         non_negative("amount", self.amount)
         one_of("cap", self.cap, ("before", "after", "both"))

@@ -10,7 +10,7 @@ from typing import Any
 import simpy
 
 from ..events import EventLog
-from ..validation import at_least, instance, non_negative, one_of, positive, ratio, whole
+from ..validation import at_least, instance, non_negative, one_of, positive, ratio, try_seconds, whole
 from .base import Policy, short_repr
 from .circuit_state import BreakerMetrics, CircuitState
 from .live_circuit_breaker import LiveCircuitBreaker
@@ -135,7 +135,9 @@ class CircuitBreaker(Policy):
     def __post_init__(self) -> None:
         whole("failure_threshold", self.failure_threshold, minimum=1)
         whole("success_threshold", self.success_threshold, minimum=1)
-        if not callable(self.timeout):
+        if callable(self.timeout):
+            try_seconds("timeout", self.timeout, 1)
+        else:
             positive("timeout", self.timeout, allow_infinite=True)
         whole("volume_threshold", self.volume_threshold)
         one_of("late_results", self.late_results, ("drop", "count"))
