@@ -19,6 +19,8 @@ from matplotlib.transforms import Bbox
 
 from .style import KEPT_COLOUR, Picture
 
+_GAP = 2.0  # pixels between the axes that one of them may not enter
+
 
 class Stage(Picture):
     """A figure for a plot function that is called again for each new run.
@@ -26,7 +28,8 @@ class Stage(Picture):
     The function draws as on any figure. What it does not see: `subplots` gives back
     the axes of the time before, empty; automatic limits only grow, so that axes do
     not jump; and what stays the same, which is text, ticks and frames, is kept as a
-    picture, over which only the data is drawn.
+    picture, over which only the data is drawn. Where the limits or texts of some axes
+    change, only these are drawn anew, in their place, as long as they still fit there.
 
     Args:
         width: Inches.
@@ -53,7 +56,9 @@ class Stage(Picture):
         self._turn = 0
         self._is_known = False
         self._limits: dict[tuple[int, str], tuple[float, float]] = {}
-        self._frame: Any = None
+        self._texts: list[str] = []
+        self._frames: list[Any] = []
+        self._rooms: list[Bbox] = []  # what the frame and the text around each axes take up
         self._background: Any = None
         self._notes: list[Any] = []
         self._notes_move = False
@@ -75,17 +80,21 @@ class Stage(Picture):
             raise
         for number, ax in enumerate(self.axes):
             self._grow(number, ax)
-        frame = [_frame_of(ax) for ax in self.axes] + [text.get_text() for text in self.texts]
+        texts = [text.get_text() for text in self.texts]
+        frames = [_frame_of(ax) for ax in self.axes]
         notes = [_look_of(each) for ax in self.axes for each in _data_of(ax) if _is_behind(each)]
         have_moved = self._background is not None and notes != self._notes and not self._notes_move
         self._notes_move |= have_moved
         self._notes = notes
-        if self._background is None or frame != self._frame or have_moved:
+        if self._background is None or len(frames) != len(self._frames) or texts != self._texts or have_moved:
             self._draw_all()
-            self._frame = frame
         else:
             self.canvas.restore_region(self._background)  # type: ignore[attr-defined]
-            self._draw_data()
+            changed = [number for number, frame in enumerate(frames) if frame != self._frames[number]]
+            if changed and not self._draw_frames(changed):
+                self._draw_all()
+        self._texts, self._frames = texts, frames
+        self._draw_data()
 
     def _play(self, plot: Callable[[Figure], Any]) -> None:
         if not self._is_known:  # the first time, or axes that were not made by add_subplot
@@ -139,22 +148,61 @@ class Stage(Picture):
             self._limits[number, name] = low, high
 
     def _draw_all(self) -> None:
-        """Draw what stays, keep it, and draw the data over it."""
+        """Draw all that stays, and keep it."""
         for ax in self.axes:
-            for artist in self._front_of(ax):
-                artist.set_animated(True)
-            legend = ax.get_legend()
-            if legend is not None:  # one that lies over data is drawn with the data
-                legend.set_animated(False)
+            self._leave_out_data(ax)
         self.set_layout_engine("constrained" if self._is_known else "none")
         self.canvas.draw()
-        for ax in self.axes:
-            legend = ax.get_legend()
-            if legend is not None:
-                legend.set_animated(legend.get_window_extent().overlaps(ax.bbox.padded(-2)))
         self.set_layout_engine("none")
+        for ax in self.axes:
+            _animate_legend(ax)
+        self._rooms = [_room_of(ax, self.canvas.get_renderer()) for ax in self.axes]  # type: ignore[attr-defined]
         self._background = self.canvas.copy_from_bbox(self.bbox)  # type: ignore[attr-defined]
-        self._draw_data()
+
+    def _draw_frames(self, numbers: list[int]) -> bool:
+        """Draw what stays of some axes where the layout has put them, if it fits there; return whether it does."""
+        renderer = self.canvas.get_renderer()  # type: ignore[attr-defined]
+        for number in numbers:
+            self._leave_out_data(self.axes[number])
+            self._rooms[number] = Bbox.union([self._rooms[number], _room_of(self.axes[number], renderer)])
+        if not self._is_known or not self._have_room():
+            return False
+        for number in numbers:
+            self._wipe(self._rooms[number], renderer)
+            self.axes[number].draw(renderer)
+            _animate_legend(self.axes[number])
+        self._background = self.canvas.copy_from_bbox(self.bbox)  # type: ignore[attr-defined]
+        return True
+
+    def _leave_out_data(self, ax: Axes) -> None:
+        """Let the next drawing of the axes pass over the data."""
+        for artist in self._front_of(ax):
+            artist.set_animated(True)
+        legend = ax.get_legend()
+        if legend is not None:  # one that lies over data is drawn with the data
+            legend.set_animated(False)
+
+    def _have_room(self) -> bool:
+        """Whether nothing of any axes is outside the picture, over another or over text between them."""
+        if self.texts or self.legends:
+            return False
+        (left, bottom), (right, top) = self.bbox.get_points()
+        return all(
+            left <= room.x0
+            and bottom <= room.y0
+            and room.x1 <= right
+            and room.y1 <= top
+            and not any(room.padded(_GAP).overlaps(other) for other in self._rooms[:number])
+            for number, room in enumerate(self._rooms)
+        )
+
+    def _wipe(self, room: Bbox, renderer: Any) -> None:
+        """Fill a part of the picture with its background."""
+        (left, bottom), (right, top) = np.floor(room.min) - 1, np.ceil(room.max) + 1
+        patch = Rectangle((left, bottom), right - left, top - bottom, linewidth=0, antialiased=False)
+        patch.set_facecolor(self.get_facecolor())
+        patch.set_figure(self)
+        patch.draw(renderer)
 
     def _draw_data(self) -> None:
         renderer = self.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -223,6 +271,20 @@ def _place(args: tuple[Any, ...]) -> Any:
 
 def _data_of(ax: Axes) -> list[Artist]:
     return [*ax.collections, *ax.patches, *ax.lines, *ax.images, *ax.texts, *ax.tables, *ax.artists]
+
+
+def _animate_legend(ax: Axes) -> None:
+    """Let a legend that lies over data be drawn after them."""
+    legend = ax.get_legend()
+    if legend is not None:
+        legend.set_animated(legend.get_window_extent().overlaps(ax.bbox.padded(-2)))
+
+
+def _room_of(ax: Axes, renderer: Any) -> Bbox:
+    """Return what frame, ticks, titles and legend take up, in pixels."""
+    legend = ax.get_legend()
+    extra = [] if legend is None else [legend]
+    return ax.get_tightbbox(renderer, bbox_extra_artists=extra) or ax.bbox
 
 
 def _empty(ax: Axes) -> None:
