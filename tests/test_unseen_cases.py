@@ -154,3 +154,19 @@ class TestExactInstants:
         breaker = rl.CircuitBreaker(5, 3, float(timeout), 0)
         result = rl.simulate(rl.Scenario(rl.Steady(rate), fails(1.0), breaker, duration=60.0), record=False)
         assert result.counts()["failure"] == calls
+
+    @pytest.mark.parametrize(("seconds", "opens"), [(0.3, False), (0.3001, True)])
+    def test_a_call_of_exactly_the_slow_duration_is_not_slow(self, seconds, opens):
+        """Wherever in the run it begins: end - begin is 0.3 give or take a bit."""
+        breaker = rl.CircuitBreaker(99, 1, 1.0, 5, window=rl.CountWindow(5), slow_call_duration=0.3)
+        breaker = breaker.replace(slow_call_rate_threshold=0.2)
+        result = rl.simulate(rl.Scenario(rl.Steady(7), rl.Service(9, seconds), breaker, duration=30.0))
+        assert (result.counts()["rejected"] > 0) == opens
+
+    @pytest.mark.parametrize("step", [0.1, 0.3, 0.7])
+    def test_a_call_is_not_retried_from_exactly_its_longest_duration_on(self, step):
+        """Attempts of one step each, no delay between them: seven fit into seven steps."""
+        service = rl.Service(99, step, failure_rate=1.0)
+        retry = rl.Retry(99, 0.0, jitter="none", max_duration=7 * step)
+        result = rl.simulate(rl.Scenario(rl.Steady(3), service, retry, duration=30.0))
+        assert set(result.requests["attempts"]) == {7}

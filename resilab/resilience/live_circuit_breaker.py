@@ -42,7 +42,7 @@ class LiveCircuitBreaker(LivePolicy):
         self.rejections = 0
         self._is_recorded = error_filter("recorded_errors", spec.recorded_errors)
         self._is_ignored = error_filter("ignored_errors", spec.ignored_errors or ())
-        self._slow_call_duration = math.inf if spec.slow_call_duration is None else spec.slow_call_duration
+        self._slow_call_duration = math.inf if spec.slow_call_duration is None else spec.slow_call_duration * (1 + TIE)
         self._generation = 0  # counts transitions, so that late results are known
         self._openings = 0  # since it was last closed
         self._probe_at = 0.0

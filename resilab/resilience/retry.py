@@ -17,6 +17,7 @@ from ..validation import at_least, instance, non_negative, one_of, positive, who
 from .backoff import Backoff
 from .base import LivePolicy, Policy, short_repr
 from .retry_budget import LiveRetryBudget, RetryBudget
+from .windows import TIE
 
 JITTERS = ("reference", "none", "full", "equal", "decorrelated")
 _REPLACED = ("initial_delay", "max_delay", "backoff_multiplier", "jitter")
@@ -207,7 +208,7 @@ class LiveRetry(LivePolicy):
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         last, is_bad, budget = self._last, self.spec.retryable_results, self.budget
-        until = None if self.spec.max_duration is None else self.env.now + self.spec.max_duration
+        until = None if self.spec.max_duration is None else self.env.now + self.spec.max_duration * (1 - TIE)
         if budget is not None:
             budget.begin()
         attempt = 0
