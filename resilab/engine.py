@@ -356,9 +356,13 @@ def _schedule_at_by_delay(env: simpy.Environment, event: Any, when: float, prior
     """Schedule *event* for exactly the time *when*, by the delay that leads there."""
     now = env.now
     delay = when - now
-    if now + delay != when:  # a tie in rounding: one of the neighbours is exact
-        delay = math.nextafter(delay, math.inf if now + delay < when else -math.inf)
-    env.schedule(event, priority, delay)
+    for exact in (delay, math.nextafter(delay, math.inf), math.nextafter(delay, -math.inf)):
+        if now + exact == when:
+            env.schedule(event, priority, exact)
+            return
+    # Both neighbours miss by rounding. From more than half way there, the difference of two times is exact.
+    stop = env.timeout(0.75 * when - now)
+    stop.callbacks.append(lambda _: _schedule_at_by_delay(env, event, when, priority))  # type: ignore[union-attr]
 
 
 schedule_at = _schedule_at_by_delay if USES_PUBLIC_API else _schedule_at
