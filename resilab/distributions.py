@@ -29,6 +29,10 @@ class Constant(Distribution):
 
     Args:
         value: Seconds, at least 0.
+
+    Example:
+        >>> Constant(0.1).sample(np.random.default_rng(0), 3).tolist()
+        [0.1, 0.1, 0.1]
     """
 
     value: float
@@ -47,7 +51,16 @@ class Constant(Distribution):
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """Equally likely anywhere from *low* to *high* seconds."""
+    """Equally likely anywhere from *low* to *high*.
+
+    Args:
+        low: Shortest duration in seconds, at least 0.
+        high: Longest duration in seconds, at least *low*.
+
+    Example:
+        >>> Uniform(low=0.1, high=0.3).mean
+        0.2
+    """
 
     low: float
     high: float
@@ -71,6 +84,10 @@ class Exponential(Distribution):
 
     Args:
         mean: Mean in seconds, above 0. The coefficient of variation is 1.
+
+    Example:
+        >>> Exponential(mean=0.1).sample(np.random.default_rng(0), 3).round(3).tolist()
+        [0.068, 0.102, 0.002]
     """
 
     mean: float
@@ -90,6 +107,12 @@ class LogNormal(Distribution):
         median: Median in seconds, above 0.
         sigma: Standard deviation of the logarithm, at least 0. Measured services
             often lie from 0.3 to 1.0; p99 / median is exp(2.33 sigma).
+
+    Example:
+        >>> round(LogNormal(median=0.1, sigma=0.5).mean, 4)
+        0.1133
+        >>> round(LogNormal.from_mean(0.1, cv=1.0).median, 4)
+        0.0707
     """
 
     median: float
@@ -131,6 +154,10 @@ class Gamma(Distribution):
         mean: Mean in seconds, above 0.
         cv: Coefficient of variation, above 0: standard deviation / mean.
             1 / sqrt(k) gives the Erlang law of k stages.
+
+    Example:
+        >>> Gamma(mean=0.1, cv=0.5).mean
+        0.1
     """
 
     mean: float
@@ -153,6 +180,10 @@ class Pareto(Distribution):
     Args:
         minimum: Smallest duration in seconds, above 0.
         alpha: Tail index, above 0. The mean is infinite up to 1, the variance up to 2.
+
+    Example:
+        >>> round(Pareto(minimum=0.1, alpha=2.5).mean, 4), Pareto(minimum=0.1, alpha=1.0).mean
+        (0.1667, inf)
     """
 
     minimum: float
@@ -219,6 +250,10 @@ class Empirical(Distribution):
     Args:
         values: Seconds, at least 0, at least one of them. Durations of a trace are
             service time plus queueing: take them from a phase without queueing.
+
+    Example:
+        >>> Empirical([0.1, 0.2, 0.4])
+        Empirical(3 values, mean=0.2333)
     """
 
     values: tuple[float, ...]

@@ -20,9 +20,9 @@ class Spec:
     Subclasses are frozen dataclasses that check their fields in `__post_init__`.
     What is alive is made from a spec by its `bind(env)`.
 
-    Before a subclass checks its fields, numpy's numbers become Python's, so that every
-    spec prints as code that runs; a field that is a bool refuses all else, since a
-    word such as "no" would count as true.
+    Before a subclass checks its fields, numpy's numbers become Python's, so that a spec
+    prints the same whoever computed them; a field that is a bool refuses all else,
+    since a word such as "no" would count as true.
     """
 
     def __init_subclass__(cls) -> None:

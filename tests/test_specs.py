@@ -225,7 +225,7 @@ def test_any_number_is_refused_in_words_or_makes_a_value(kind, name, number):
 
 @pytest.mark.parametrize(("kind", "name"), numeric_fields())
 def test_a_number_of_numpy_becomes_one_of_python(kind, name):
-    """A spec prints as code that runs, and as the same code whoever computed its numbers."""
+    """A spec prints the same whoever computed its numbers."""
     held = getattr(example(kind), name)
     if not isinstance(held, Real):
         return

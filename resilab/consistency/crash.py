@@ -187,6 +187,19 @@ def every_crash(build: Callable[[], Any], *, until: float | None = None) -> Iter
     Yields:
         A `CrashPoint` after each run in which the actor was up to be killed. Check the
         model's invariants there.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> def build():
+        ...     env, done = simpy.Environment(), []
+        ...     def work():
+        ...         if not done:
+        ...             yield env.timeout(1)
+        ...             yield env.timeout(1)
+        ...             done.append(env.now)
+        ...     return SimpleNamespace(env=env, actors={"worker": Actor(env, work)}, done=done)
+        >>> [(point.time, point.model.done) for point in every_crash(build)]
+        [(0, [2]), (1, [3])]
     """
     reference = function("build", build)()
     steps = 0

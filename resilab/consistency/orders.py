@@ -27,7 +27,14 @@ ORDERS = "id INTEGER PRIMARY KEY AUTOINCREMENT, customer_id, total REAL, created
 
 @dataclass(frozen=True)
 class Inventory(Participant):
-    """The service that reserves what an order needs; see `Participant`."""
+    """The service that reserves what an order needs, with the fields of `Participant`.
+
+    Example:
+        >>> Inventory(decline_rate=0.1).decline_rate
+        0.1
+
+    Source: `inventory` of the reference document's create-order saga.
+    """
 
     name: str = "inventory"
     done: str = "reserved"
@@ -51,7 +58,14 @@ class LiveInventory(LiveParticipant):
 
 @dataclass(frozen=True)
 class Payment(Participant):
-    """The service that charges and refunds customers; see `Participant`."""
+    """The service that charges and refunds customers, with the fields of `Participant`.
+
+    Example:
+        >>> Payment(decline_rate=0.1).decline_rate
+        0.1
+
+    Source: `payment` of the reference document's create-order saga.
+    """
 
     name: str = "payment"
     done: str = "charged"
@@ -75,7 +89,14 @@ class LivePayment(LiveParticipant):
 
 @dataclass(frozen=True)
 class OrderRepository(Participant):
-    """The service that confirms and cancels orders; see `Participant`."""
+    """The service that confirms and cancels orders, with the fields of `Participant`.
+
+    Example:
+        >>> OrderRepository(decline_rate=0.1).decline_rate
+        0.1
+
+    Source: `orderRepo` of the reference document's create-order saga.
+    """
 
     name: str = "orders"
     done: str = "confirmed"

@@ -37,6 +37,10 @@ class Outage(Fault):
         mode: "error" fails every call that starts work in the window, after the time
             the service's failures take. "hang" starts no work until the fault ends:
             work under way goes on, calls queue and wait.
+
+    Example:
+        >>> Outage(start=20, duration=10, mode="hang").end
+        30
     """
 
     mode: str = "error"
@@ -48,7 +52,17 @@ class Outage(Fault):
 
 @dataclass(frozen=True)
 class Slowdown(Fault):
-    """Calls that start work in the window take *factor* times as long."""
+    """Calls that start work in the window take *factor* times as long.
+
+    Args:
+        start: Seconds from the start of the run.
+        duration: Seconds; infinity is for ever.
+        factor: Above 0; below 1 is a service that gets faster.
+
+    Example:
+        >>> Slowdown(start=20, duration=10, factor=3.0)
+        Slowdown(start=20, duration=10, factor=3.0)
+    """
 
     factor: float = 2.0
 
@@ -63,6 +77,15 @@ class Errors(Fault):
 
     It comes on top of the service's own failure rate p, as one more independent
     cause: together a call fails with 1 - (1 - p)(1 - rate).
+
+    Args:
+        start: Seconds from the start of the run.
+        duration: Seconds; infinity is for ever.
+        rate: Probability from 0 to 1.
+
+    Example:
+        >>> Errors(start=20, duration=10, rate=0.2)
+        Errors(start=20, duration=10, rate=0.2)
     """
 
     rate: float = 0.5
@@ -74,7 +97,17 @@ class Errors(Fault):
 
 @dataclass(frozen=True)
 class CapacityLoss(Fault):
-    """That many *workers* are missing; those that are busy finish their call first."""
+    """Some workers are missing; those that are busy finish their call first.
+
+    Args:
+        start: Seconds from the start of the run.
+        duration: Seconds; infinity is for ever.
+        workers: How many are missing, at least 1. As many as the service has stop it.
+
+    Example:
+        >>> CapacityLoss(start=20, duration=10, workers=3)
+        CapacityLoss(start=20, duration=10, workers=3)
+    """
 
     workers: int = 1
 

@@ -31,6 +31,12 @@ class Result:
         services: Names of the services, by number.
         attempt_rows: Array of shape (attempts, 9), see `ATTEMPT_FIELDS`, or None.
         event_rows: Rows of the events, or None.
+
+    Example:
+        >>> import resilab as rl
+        >>> result = rl.simulate(rl.Scenario(rl.Steady(rate=10), rl.Service(2, 0.1), duration=1.0))
+        >>> result, len(result.attempts), result.counts()["success"]
+        (Result(seed=0: 10 requests: 10 success), 10, 10)
     """
 
     scenario: Scenario

@@ -21,7 +21,13 @@ _NANOSECOND = 1e-9
 
 
 class BadRow(NamedTuple):
-    """A row that was left out of a trace: its line (from 1), why, and how the line begins."""
+    """A row that was left out of a trace.
+
+    Attributes:
+        line: Its line in the file, from 1.
+        reason: Why it was left out.
+        text: How the line begins.
+    """
 
     line: int
     reason: str

@@ -31,7 +31,15 @@ class Workload(Spec):
 
 @dataclass(frozen=True)
 class Poisson(Workload):
-    """Independent arrivals, *rate* requests per second on average."""
+    """Independent arrivals: users who do not know of one another.
+
+    Args:
+        rate: Requests per second on average, above 0.
+
+    Example:
+        >>> Poisson(rate=2).arrivals(2.0, seed=1).round(2).tolist()
+        [0.24, 0.59, 1.01, 1.13, 1.59, 1.97]
+    """
 
     rate: float
 
@@ -44,7 +52,15 @@ class Poisson(Workload):
 
 @dataclass(frozen=True)
 class Steady(Workload):
-    """Evenly spaced arrivals, *rate* requests per second, the first at 0."""
+    """Evenly spaced arrivals, the first at 0: a load generator, a cron job.
+
+    Args:
+        rate: Requests per second, above 0.
+
+    Example:
+        >>> Steady(rate=2).arrivals(2.0, seed=0).tolist()
+        [0.0, 0.5, 1.0, 1.5]
+    """
 
     rate: float
 
@@ -100,6 +116,10 @@ class Replay(Workload):
 
     Args:
         times: Seconds from the start of the run, at least 0; they are sorted.
+
+    Example:
+        >>> Replay([2.0, 0.5]).arrivals(5.0, seed=0).tolist()
+        [0.5, 2.0]
     """
 
     times: tuple[float, ...]
@@ -131,6 +151,10 @@ class ClosedLoop(Spec):
         users: How many, at least 1.
         think_time: Distribution, or seconds, from an answer to the next request. Its
             mean must be above 0, since nothing else is sure to let time pass.
+
+    Example:
+        >>> ClosedLoop(users=50, think_time=1.0)
+        ClosedLoop(users=50, think_time=Constant(value=1.0))
     """
 
     users: int

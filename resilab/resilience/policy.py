@@ -157,6 +157,15 @@ def compose(*parts: LivePolicy) -> LiveResiliencePolicy:
 
     Use it when calls share some state and not all: one breaker for a dependency, a
     bulkhead for each kind of request.
+
+    Args:
+        *parts: What `bind(env)` has made, at least one.
+
+    Example:
+        >>> env = simpy.Environment()
+        >>> breaker = CircuitBreaker().bind(env)
+        >>> compose(Bulkhead(10).bind(env, name="reads"), breaker)
+        <LiveResiliencePolicy 'policy': reads, circuit_breaker>
     """
     if not parts:
         raise ValueError("parts must not be empty, got ()")
