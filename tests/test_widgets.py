@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import threading
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 import resilab as rl
 from resilab.plots.stage import Stage
 from resilab.widgets.code import as_code
-from resilab.widgets.pace import Pace
+from resilab.widgets.pace import Pace, rare_collections
 
 PLAIN = rl.Scenario(rl.Poisson(rate=20), rl.Service(workers=3, latency=rl.Exponential(mean=0.1)), duration=5.0)
 
@@ -71,8 +72,44 @@ def test_controls_are_of_the_kind_of_their_values(explorer):
     """Numbers get sliders, whole or not, choices a menu, and True or False a tick box."""
     kinds = [ipywidgets.IntSlider, ipywidgets.FloatSlider, ipywidgets.ToggleButtons, ipywidgets.Checkbox]
     assert [type(each) for each in explorer.controls.values()] == kinds
-    many = rl.explore(lambda workers=1: PLAIN, size=(4, 3), dpi=30, workers=[1, 2, 3, 4, 5, 6])
-    assert isinstance(many.controls["workers"], ipywidgets.Dropdown)
+
+
+def test_long_list_has_a_slider_for_the_keyboard_and_a_menu_with_the_label():
+    """Slider and menu follow each other, also between choices that are equal, and show the run."""
+    choices = {"one": 1, "two": 2, "two again": 2, "four": 4, "five": 5, "six": 6}
+    explorer = rl.explore(build, size=(6, 4), dpi=40, workers=choices)
+    slider, menu = explorer.controls["workers"], explorer._controls[0].box
+    assert (type(slider), type(menu)) == (ipywidgets.SelectionSlider, ipywidgets.Dropdown)
+    assert (slider.value, menu.label, menu.description) == (1, "one", "workers")
+    slider.index = 2
+    assert (menu.label, explorer.scenario) == ("two again", build(workers=2))
+    menu.label = "six"
+    assert (slider.value, explorer.scenario) == (6, build(workers=6))
+    explorer.reset()
+    assert (menu.label, explorer.scenario) == ("one", build(workers=1))
+
+
+def test_picture_says_in_words_what_it_shows(explorer):
+    """Its text names the axes, and has the numbers of the run and of the kept one."""
+    explorer.keep()
+    kept = explorer.numbers["p50"]
+    explorer.controls["workers"].value = 1
+    axes, now, baseline = explorer.image.tooltip.split("\n")
+    assert "latency (s) over time of arrival (s)" in axes
+    assert now.startswith("now: requests")
+    assert f"p50 {explorer.numbers['p50']}" in now
+    assert f"p50 {kept}" in baseline
+    explorer.reset()
+    assert "baseline" not in explorer.image.tooltip
+
+
+def test_picture_and_its_text_are_one_message(explorer):
+    """The page is sent both at once, and can show both: the image has a description, which is empty."""
+    sent = []
+    explorer.image.send_state = lambda key=None: sent.append(set(key))
+    explorer.controls["workers"].value = 1
+    assert sent == [{"value", "tooltip"}]
+    assert explorer.image.get_state()["description"] == ""
 
 
 def test_labels_have_words_and_units():
@@ -452,6 +489,29 @@ def test_settings_from_another_thread_wait_for_the_run_under_way():
     may_end.set()
     first.join(20)
     assert played == [1, 4]
+
+
+def test_garbage_collector_waits_for_the_picture(explorer):
+    """While a run is played and drawn collections are rare; then they are as before, also after an error."""
+    usual, seen = gc.get_threshold(), []
+    explorer._build = lambda **settings: seen.append(gc.get_threshold()[0]) or 1 / (settings["workers"] - 4)
+    explorer.controls["workers"].value = 4
+    assert explorer.error is not None
+    assert seen == [100_000]
+    assert gc.get_threshold() == usual
+
+
+@pytest.mark.parametrize("threshold", [0, 100_000, 500_000])
+def test_garbage_collector_that_is_off_or_rare_stays_so(threshold):
+    """Nothing is changed where collections do not disturb."""
+    usual = gc.get_threshold()
+    try:
+        gc.set_threshold(threshold, *usual[1:])
+        with rare_collections():
+            assert gc.get_threshold()[0] == threshold
+        assert gc.get_threshold()[0] == threshold
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_explorer_of_another_kind_of_run_needs_no_scenario():

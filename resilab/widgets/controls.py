@@ -97,10 +97,17 @@ def _round_step(step: float) -> float:
 class Control:
     """One parameter of an explorer.
 
+    Numbers and long lists have a slider, which all keys move in JupyterLab, and beside
+    it a box with the label: the number to type, or the menu to choose from. JupyterLab
+    takes the arrow keys away from menus, lists and round buttons, to go from cell to cell.
+
     Attributes:
         input: The widget that holds the value: `control.input.value`.
         row: What is shown: the input and what stands beside it.
     """
+
+    _linked = "value"  # what slider and box have in common
+    _room = 232  # pixels for what is beside the label
 
     def __init__(self, name: str, wanted: Any, default: Any) -> None:
         self.name = name
@@ -140,6 +147,10 @@ class Control:
         else:
             self.input = ipywidgets.FloatSlider(**options, readout=False)
             self.box = ipywidgets.BoundedFloatText(**options, description=label)
+        self._make_row(room=76)
+
+    def _make_row(self, room: int) -> None:
+        self._room = room
         self.input.layout = ipywidgets.Layout(width="150px")
         self.row = ipywidgets.HBox([self.box, self.input], layout=ipywidgets.Layout(margin="0 16px 0 0"))
 
@@ -149,16 +160,21 @@ class Control:
             raise ValueError(f"{self.name} must have at least one choice, got {wanted!r}")
         values = [value for _, value in pairs]
         value = default if any(default is each or default == each for each in values) else values[0]
-        kind = ipywidgets.Dropdown
-        if len(pairs) <= _MOST_BUTTONS:  # buttons show all choices, and JupyterLab takes no keys away from them
-            kind = ipywidgets.ToggleButtons
-        self.input = kind(options=pairs, value=value, description=self.label())
+        options = {"options": pairs, "value": value}
+        if len(pairs) <= _MOST_BUTTONS:  # buttons show all choices
+            self.input = ipywidgets.ToggleButtons(**options, description=self.label())
+            return
+        self.input = ipywidgets.SelectionSlider(**options, readout=False)
+        self.box = ipywidgets.Dropdown(**options, description=self.label())
+        self._linked = "index"  # of equal choices too
+        self._make_row(room=min(232, 48 + _LABEL_WIDTH * max(len(str(word)) for word, _ in pairs)))
 
     def connect(self) -> None:
-        """Tie the number box to the slider. After the explorer has, so that its picture goes first."""
+        """Tie the box to the slider. After the explorer has, so that its picture goes first."""
         if hasattr(self, "box"):
-            self.input.observe(lambda change: setattr(self.box, "value", change["new"]), "value")
-            self.box.observe(lambda change: setattr(self.input, "value", change["new"]), "value")
+            linked = self._linked
+            self.input.observe(lambda change: setattr(self.box, linked, change["new"]), linked)
+            self.box.observe(lambda change: setattr(self.input, linked, change["new"]), linked)
 
     def align(self, letters: int) -> None:
         """Give the label as much room as *letters* need."""
@@ -169,7 +185,7 @@ class Control:
             labelled.style.button_width = "auto"
             labelled.layout = ipywidgets.Layout(width="max-content", margin="2px 16px 2px 2px")
         else:
-            extra = 76 if hasattr(self, "box") else 232
+            extra = self._room
             margin = "2px" if hasattr(self, "box") else "2px 16px 2px 2px"
             labelled.layout = ipywidgets.Layout(width=f"{width + extra}px", margin=margin)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
+import traitlets
 
 from ..lab.metrics import summary
 from ..lab.result import Result
@@ -79,7 +80,8 @@ class Explorer(ipywidgets.VBox):
         baseline: The run that is kept behind it, or None.
         numbers: The headline numbers: label and text.
         error: What is wrong with the present setting, in words, or None.
-        image: The picture, an `ipywidgets.Image`.
+        image: The picture, an `ipywidgets.Image`; what it shows stands in its `tooltip`,
+            for readers who do not see it.
         stage: The figure it is drawn on.
     """
 
@@ -126,7 +128,7 @@ class Explorer(ipywidgets.VBox):
         self.code_button = ipywidgets.ToggleButton(description="Show as code", tooltip="The setting as Python")
         self.code_button.observe(self._show_code, "value")
         width, height = round(size[0] * dpi), round(size[1] * dpi)
-        self.image = ipywidgets.Image(
+        self.image = NamedImage(
             format="png", layout=ipywidgets.Layout(width=f"{width}px", height=f"{height}px", flex="0 0 auto")
         )
         self.headline = ipywidgets.HTML()
@@ -219,8 +221,11 @@ class Explorer(ipywidgets.VBox):
         return self._cache[key]
 
     def _draw(self, numbers: dict[str, str] | None = None) -> None:
-        self.image.value = self.stage.render(self._paint)
+        picture = self.stage.render(self._paint)
         self.numbers = self.numbers if numbers is None else numbers
+        with self.image.hold_sync():  # one message
+            self.image.value = picture
+            self.image.tooltip = _in_words(self.stage, self.numbers, self._kept_numbers)
         self.headline.value = _table(self.numbers, self._kept_numbers)
 
     def _paint(self, figure: Any) -> None:
@@ -258,6 +263,18 @@ class Explorer(ipywidgets.VBox):
         return data
 
 
+class NamedImage(ipywidgets.Image):
+    """An image with a text for readers who do not see it: its `tooltip`.
+
+    An `Image` has no text of its own, and fails to show with a tooltip: the page shows one
+    only where the description is empty, and an `Image` has no description. This one has an
+    empty one. The page then makes the tooltip the title of the image, which screen readers
+    read for want of another text.
+    """
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
 def headline(result: Any) -> dict[str, str]:
     """Return the shares of the outcomes, latency and amplification as texts; of other runs the first numbers."""
     if type(result) is not Result:
@@ -290,6 +307,20 @@ def _button(text: str, tooltip: str, action: Callable[[], None]) -> ipywidgets.B
     button = ipywidgets.Button(description=text, tooltip=tooltip, layout={"width": "150px"})
     button.on_click(lambda _: action())
     return button
+
+
+def _in_words(figure: Any, numbers: dict[str, str], kept: dict[str, str]) -> str:
+    """Say what the picture shows: its axes, and the numbers of the run and of the kept one."""
+    panels = []
+    for ax in figure.axes:
+        titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
+        words = [each for each in (*titles, " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))) if each]
+        panels += [": ".join(words)] if words else []
+    lines = [f"Picture: {'; '.join(panels)}." if panels else "Picture."]
+    for name, texts in (("now", numbers), ("baseline", kept)):
+        if texts:
+            lines.append(f"{name}: " + ", ".join(f"{label} {text}" for label, text in texts.items()))
+    return "\n".join(lines)
 
 
 def _table(numbers: dict[str, str], kept: dict[str, str]) -> str:

@@ -70,9 +70,9 @@ class Laboratory:
     ) -> None:
         self._stop()
 
-    def url(self, name: str) -> str:
-        """Return the address of a notebook."""
-        return f"http://127.0.0.1:{self._port}/lab/tree/{urllib.parse.quote(name)}?token={self._token}&reset"
+    def url(self, name: str, interface: str = "lab/tree") -> str:
+        """Return the address of a notebook in JupyterLab, or with "notebooks" in Jupyter Notebook."""
+        return f"http://127.0.0.1:{self._port}/{interface}/{urllib.parse.quote(name)}?token={self._token}&reset"
 
     def end_kernels(self) -> None:
         """End all kernels, so that the next notebook has the machine for itself."""
@@ -123,7 +123,9 @@ ERRORS = """() => [...document.querySelectorAll('.jp-OutputArea-output')].filter
     each.dataset.mimeType === 'application/vnd.jupyter.error'
     || (each.dataset.mimeType === 'application/vnd.jupyter.stderr' && each.textContent.includes('Traceback'))
 ).map(each => each.textContent)"""
-KERNEL_IS_IDLE = "() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')"
+KERNEL_IS_IDLE = """() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')
+    || (document.querySelector('.jp-NotebookKernelStatus')  // Jupyter Notebook has no status bar
+        && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle')"""
 
 
 def run_all(page: Any, address: str, limit: float = 120.0) -> None:

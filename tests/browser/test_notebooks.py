@@ -72,7 +72,7 @@ def check_labels(explorer: Any) -> None:
     for label in explorer.locator(".widget-toggle-buttons > label").all():
         assert label.evaluate("each => each.scrollWidth <= each.clientWidth"), f"{label.inner_text()!r} is cut off"
     assert explorer.locator(PICTURE).evaluate("each => each.naturalWidth") > 100
-    assert explorer.locator(".noUi-handle").count() == explorer.locator('input[type="number"]').count()
+    assert explorer.locator(".noUi-handle").count() == explorer.locator('input[type="number"], select').count()
 
 
 def check_tab_order(page: Any, explorer: Any) -> None:
