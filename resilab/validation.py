@@ -27,6 +27,7 @@ class Spec:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls.__replace__ = lambda self, **changes: self.replace(**changes)  # type: ignore[attr-defined]  # copy.replace
         check = cls.__dict__.get("__post_init__")
         if check is None:
             return
@@ -136,7 +137,7 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         wanted = " or ".join(each.__name__ for each in kinds)
-        raise TypeError(f"{name} must be a {wanted}, got {value!r}")
+        raise TypeError(f"{name} must be {'an' if wanted[0] in 'AEIO' else 'a'} {wanted}, got {value!r}")
     return value
 
 

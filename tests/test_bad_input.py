@@ -63,8 +63,12 @@ def test_a_policy_lives_in_an_environment(policy):
     """Any of SimPy's, and nothing else."""
     for env in (None, "env", simpy.Environment):
         for spec in (policy, rl.ResiliencePolicy(policy)):
-            with pytest.raises(TypeError, match="env must be a Environment, got "):
+            with pytest.raises(TypeError, match="env must be an Environment, got "):
                 spec.bind(env)
+    with pytest.raises(TypeError, match="log must be an EventLog, got 'events'"):
+        policy.bind(ENV, log="events")
+    with pytest.raises(TypeError, match="name must be a str, got 3"):
+        policy.bind(ENV, name=3)
     assert policy.bind(simpy.rt.RealtimeEnvironment()).name in repr(policy.bind(ENV))
 
 

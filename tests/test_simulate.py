@@ -150,7 +150,7 @@ def test_operations_have_arrivals_of_their_own():
             ),
             "services must have different names",
         ),
-        (("a",), "operations must be a Operation"),
+        (("a",), "operations must be an Operation"),
     ],
 )
 def test_impossible_operations_are_refused(operations, message):

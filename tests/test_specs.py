@@ -8,6 +8,7 @@ import importlib
 import math
 import pickle
 import pkgutil
+import sys
 from numbers import Real
 from typing import Any
 
@@ -164,6 +165,19 @@ def test_replacing_a_field_by_itself_changes_nothing(kind):
     for field in dataclasses.fields(value):
         if field.init and not (isinstance(value, rl.ResilientService)):
             assert value.replace(**{field.name: getattr(value, field.name)}) == value
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace is of Python 3.13")
+def test_copy_replace_is_replace():
+    """For those, too, whose parts are given one by one."""
+    for value, changes in (
+        (rl.Retry(), {"max_retries": 5}),
+        (rl.Fallback("page", handled_errors=OSError), {"levels": ("other",)}),
+        (rl.ResiliencePolicy(rl.Retry()), {"policies": (rl.Timeout(1.0),)}),
+        (rl.ResilientService(cache=rl.Bulkhead(2)), {"cache": rl.Bulkhead(3)}),
+        (rl.Mixture((1.0, rl.Constant(0.1))), {"parts": ((1.0, rl.Constant(0.2)),)}),
+    ):
+        assert copy.replace(value, **changes) == value.replace(**changes) != value
 
 
 @of_each("ResilientService")

@@ -52,8 +52,8 @@ class LivePolicy:
 
     def __init__(self, env: simpy.Environment, name: str, log: EventLog | None) -> None:
         self.env = instance("env", env, simpy.Environment)
-        self.name = name
-        self._log = log
+        self.name = instance("name", name, str)
+        self._log = log if log is None else instance("log", log, EventLog)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
