@@ -347,6 +347,11 @@ def test_a_word_refuses_what_is_none(kind, name):
             lambda: rl.Backoff(jitter=lambda delay, draw: None),
             "the seconds returned by jitter must be a number, got None",
         ),
+        (
+            lambda: rl.Retry(jitter=lambda attempt, draw: None),
+            "the seconds returned by jitter must be a number, got None",
+        ),
+        (lambda: rl.Retry(jitter=lambda attempt: 1.0), "jitter must be a function that takes 0, 0.5, got "),
         (lambda: rl.Backoff(jitter=len), "jitter must be a function that takes 1.0, 0.5, got "),
         (lambda: rl.CircuitBreaker(timeout=lambda number: "5 s"), "the seconds returned by timeout must be a number"),
         (lambda: rl.CircuitBreaker(timeout=len), "timeout must be a function that takes 1, got "),

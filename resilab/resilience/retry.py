@@ -13,7 +13,7 @@ from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, UnfinishedRunError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
-from ..validation import at_least, instance, non_negative, one_of, positive, whole
+from ..validation import at_least, instance, non_negative, one_of, positive, try_seconds, whole
 from .backoff import Backoff
 from .base import LivePolicy, Policy, short_repr
 from .retry_budget import LiveRetryBudget, RetryBudget
@@ -99,7 +99,9 @@ class Retry(Policy):
         non_negative("initial_delay", self.initial_delay)
         non_negative("max_delay", self.max_delay, allow_infinite=True)
         at_least("backoff_multiplier", self.backoff_multiplier, 1)
-        if not callable(self.jitter):
+        if callable(self.jitter):
+            try_seconds("jitter", self.jitter, 0, 0.5)
+        else:
             one_of("jitter", self.jitter, JITTERS)
         if self.max_retries is None and self.backoff is None:
             positive("initial_delay with max_retries=None", self.initial_delay)
