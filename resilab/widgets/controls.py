@@ -100,6 +100,7 @@ class Control:
     Numbers and long lists have a slider, which all keys move in JupyterLab, and beside
     it a box with the label: the number to type, or the menu to choose from. JupyterLab
     takes the arrow keys away from menus, lists and round buttons, to go from cell to cell.
+    Jupyter Notebook takes them from sliders too, and leaves these Home and End.
 
     Attributes:
         input: The widget that holds the value: `control.input.value`.

@@ -53,7 +53,8 @@ def explore(
         dpi: Dots per inch of the picture.
         **controls: For each parameter (low, high) or (low, high, step) or a `Slider`, a
             list of choices, a dict of names and values, True or False, or a widget of your
-            own. A control starts at the default of *build* if that fits.
+            own. Up to five choices are buttons, more are a menu with a slider. A control
+            starts at the default of *build* if that fits.
 
     Example:
         >>> import resilab as rl
