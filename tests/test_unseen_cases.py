@@ -14,8 +14,9 @@ import pytest
 
 import resilab as rl
 from resilab import theory
+from resilab.lab.records import REJECTED, SUCCESS
 
-from .acceptance import Sent, accept, replications
+from .acceptance import Sent, accept, replications, shares
 
 PLENTY = 100_000
 
@@ -170,3 +171,158 @@ class TestExactInstants:
         retry = rl.Retry(99, 0.0, jitter="none", max_duration=7 * step)
         result = rl.simulate(rl.Scenario(rl.Steady(3), service, retry, duration=30.0))
         assert set(result.requests["attempts"]) == {7}
+
+
+def settled(values):
+    """Leave out the first tenth of the requests of a run."""
+    return values[len(values) // 10 :]
+
+
+def seen(scenario, measure, exact, *, count=12, record=False, **margins):
+    """Accept each number that *measure* says of a run against its exact value."""
+    for values, value in zip(replications(scenario, measure, count=count, record=record).T, exact, strict=True):
+        accept(values, value, **margins)
+
+
+def under(rate, service, requests, policy=None):
+    return rl.Scenario(rl.Poisson(rate), service, policy or rl.ResiliencePolicy(), duration=requests / rate)
+
+
+def queue(result):
+    """Rejections, wait, share that waits, and utilisation of a service."""
+    sent = Sent(result)
+    waits = sent.queue_time[sent.is_success]
+    used = sent.service_time.sum() / sent.span / result.scenario.service.workers
+    return 1 - sent.is_success.mean(), waits.mean(), (waits > 0).mean(), used
+
+
+def served(result):
+    """Share that is served, and the latency of those."""
+    outcome = settled(result.columns["outcome"])
+    return (outcome == SUCCESS).mean(), settled(result.latency)[outcome == SUCCESS].mean()
+
+
+class TestOtherQueues:
+    @pytest.mark.parametrize(
+        ("places", "offered", "law"),
+        [
+            (3, 2.1, rl.Gamma(1.0, 0.3)),
+            (2, 3.0, rl.Mixture((0.8, rl.Constant(0.25)), (0.2, rl.Constant(4.0)))),
+            (2, 1.9, rl.Empirical((0.2, 0.4, 2.4))),
+        ],
+        ids=["gamma", "mixture", "empirical"],
+    )
+    def test_a_full_service_a_full_bulkhead_and_an_empty_pool_block_alike(self, places, offered, law):
+        """Erlang's B for each, and the same requests."""
+        blocked = theory.erlang_b(places, offered)
+        service = under(offered, rl.Service(places, law, queue_limit=0), 6_000)
+        seen(service, lambda result: [settled(result.columns["outcome"] == REJECTED).mean()], [blocked])
+        plenty = service.replace(service=rl.Service(PLENTY, law))
+        for policy in (rl.Bulkhead(places, max_queue=0), rl.ConnectionPool(places, acquire_timeout=0)):
+            other = rl.simulate(plenty.replace(policy=policy), 1)
+            assert (other.columns["outcome"] == rl.simulate(service, 1).columns["outcome"]).all()
+
+    def test_last_in_first_out_keeps_the_mean_of_a_bounded_queue(self):
+        exact = theory.mmck(1.0, 1, 1.0, 2)
+        service = rl.Service(1, rl.Exponential(1.0), queue_limit=2, discipline="lifo")
+        numbers = (exact.rejected_rate, exact.mean_wait, exact.wait_probability, exact.utilization)
+        seen(under(1.0, service, 10_000), queue, numbers, record=True)
+
+    @pytest.mark.parametrize(
+        ("rate", "limit", "reaction"), [(0.65, 2.5, "ignore"), (1.0, 1.5, "stop"), (1.6, 3.0, "drop_queued")]
+    )
+    def test_callers_who_leave(self, rate, limit, reaction):
+        """M/M/1 with a limit, at other loads, one of them exactly full."""
+        exact = theory.mm1_timeout(rate, 1.0, limit, reaction)
+        service = rl.Service(1, rl.Exponential(1.0), on_cancel=reaction)
+        scenario = under(rate, service, 9_000, rl.Timeout(limit))
+        used = lambda result: Sent(result).service_time.sum() / Sent(result).span  # noqa: E731
+        seen(
+            scenario, lambda result: (shares(result)[SUCCESS], used(result)),
+            (exact.success_rate, exact.utilization), record=True,
+        )  # fmt: skip
+        if reaction == "ignore":  # a race leaves the work alone, whatever the service would do
+            race = under(rate, rl.Service(1, rl.Exponential(1.0)), 9_000, rl.Timeout(limit, cancel=False))
+            assert rl.simulate(race, 1).attempts.equals(rl.simulate(scenario, 1).attempts)
+
+    def test_patience_with_a_bulkhead_and_with_a_pool(self):
+        exact = theory.mmc_patience(6, 5, 0.7, 0.3)
+        scenario = under(6, rl.Service(PLENTY, rl.Exponential(0.7)), 9_000, rl.Bulkhead(5, max_wait=0.3))
+        seen(scenario, served, (1 - exact.rejected_rate, exact.mean_latency))
+        pool = scenario.replace(policy=rl.ConnectionPool(5, acquire_timeout=0.3))
+        assert rl.simulate(pool, 1).latency.tolist() == rl.simulate(scenario, 1).latency.tolist()
+
+    def test_seven_users_of_two_workers(self):
+        exact = theory.closed_loop(7, 0.5, 2, 0.3)
+        throughput = 7 / (0.5 + exact.mean_latency)
+        workload = rl.ClosedLoop(7, rl.Exponential(0.5))
+        scenario = rl.Scenario(workload, rl.Service(2, rl.Exponential(0.3)), duration=9_000 / throughput)
+        seen(
+            scenario,
+            lambda result: (len(result) / scenario.duration, *served(result)),
+            (throughput, 1, exact.mean_latency),
+        )
+
+    def test_a_tier_waits_for_its_database(self):
+        """Its own work, then M/M/2 below."""
+        front = rl.chain(
+            rl.Service(PLENTY, rl.Exponential(0.05), name="front"), rl.Service(2, rl.Exponential(0.1), name="database")
+        )
+        exact = 0.05 + theory.mmc(10, 2, 0.1).mean_latency
+        seen(under(10, front, 6_000), served, (1, exact))
+
+    def test_a_round_robin_over_three_replicas_smooths_the_arrivals(self):
+        """Each replica is an E3/M/1 queue: latency 1 / (1 - s), s = (1.8 / (1.8 + 1 - s))^3."""
+        fleet = rl.Fleet(replicas=3, workers=1, latency=rl.Exponential(1.0))
+        scenario = rl.FleetScenario(rl.Poisson(1.8), fleet, duration=5_000.0)
+        seen(scenario, served, (1, 1.813396), count=10)
+
+
+class TestOtherPolicies:
+    @pytest.mark.parametrize(
+        ("jitter", "backoff"),
+        [("reference", 0.38256), ("decorrelated", 0.38265)],
+    )
+    def test_backoff_with_growth_three_and_a_cap(self, jitter, backoff):
+        """Sum of 0.4^k times the mean delays of 0.2, 0.6, 1.8 and at most 3 s."""
+        policy = rl.Retry(4, 0.2, 3.0, 3.0, jitter=jitter)
+        exact = theory.retry(0.4, 4)
+        seen(
+            rl.Scenario(rl.Poisson(50), fails(0.4), policy, duration=120.0),
+            lambda result: (shares(result)[SUCCESS], result.columns["attempts"].mean(), result.latency.mean()),
+            (exact.success_rate, exact.amplification, backoff),
+        )
+
+    def test_a_breaker_round_and_round(self):
+        exact = theory.breaker_cycle(15, 0.7, 2, 1, 0.8)
+        breaker = rl.CircuitBreaker(2, 1, 0.8, 0)
+
+        def measure(result):
+            opened = sum(row[4].endswith("-> open") for row in result.event_rows)
+            return shares(result)[REJECTED], opened / result.scenario.duration
+
+        numbers = (exact.rejected_rate, exact.openings)
+        seen(under(15, fails(0.7), 8_000, breaker), measure, numbers, record=True)
+
+    def test_a_breaker_with_a_window_of_six(self):
+        """It opens after 13.0616 calls on average: the chain of all 64 windows says so."""
+        breaker = rl.CircuitBreaker(1, 1, 1.5, 4, window=rl.CountWindow(6), failure_rate_threshold=0.5)
+        calls = 1 + 0.7 * 13.061625
+        seconds = 1.5 + calls / 8
+        seen(
+            under(8, fails(0.3), 9_000, breaker),
+            lambda result: [shares(result)[REJECTED]],
+            [1.5 / seconds],
+        )
+
+    def test_two_hedges_of_uniform_calls(self):
+        """Uniform from 0.2 to 3 s, a copy each second: the integral of the product of the tails."""
+        scenario = under(20, rl.Service(PLENTY, rl.Uniform(0.2, 3.0)), 3_000, rl.Hedge(1.0, 2))
+        measure = lambda result: (result.latency.mean(), result.columns["attempts"].mean() - 1)  # noqa: E731
+        seen(scenario, measure, (1.470578, 0.969388), count=10)
+
+    def test_a_bulkhead_around_a_retry_holds_its_permit_meanwhile(self):
+        """Erlang's B of 4 x (0.15 x 1.3125 + 0.25 x 0.3 + 0.0625 x 0.6) = 1.2375 offered to 2."""
+        policy = rl.ResiliencePolicy(rl.Bulkhead(2, max_queue=0), rl.Retry(2, 0.3, 100.0, 2.0, jitter="none"))
+        scenario = under(4, rl.Service(PLENTY, rl.Gamma(0.15, 2.5), failure_rate=0.25), 6_000, policy)
+        seen(scenario, lambda result: [shares(result)[REJECTED]], [theory.erlang_b(2, 4 * 0.309375)])
