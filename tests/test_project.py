@@ -33,7 +33,7 @@ LAYERS = (
     ({"selection"}, set()),
     ({"selection"}, set()),
     ({"plots"}, {"matplotlib", "PIL"}),
-    ({"widgets"}, {"ipywidgets", "IPython"}),
+    ({"widgets"}, {"ipywidgets", "traitlets", "IPython"}),
 )
 HEAVY = {"pandas", "matplotlib", "ipywidgets", "joblib", "scipy"}
 SIMPY_PRIVATE = {"_queue", "_eid", "_now", "_active_proc", "_target", "_generator"}
