@@ -89,3 +89,11 @@ def test_a_progress_bar_needs_a_terminal_or_somebody_who_asks(monkeypatch):
         monkeypatch.setattr(sys, "stderr", stream)
         rl.replicate(scenario, 3, n_jobs=1, progress=progress, metrics="p99")
         assert bool(stream.getvalue()) == is_shown
+
+
+def test_a_picture_is_drawn_on_axes():
+    """A second run in their place is a slip: it belongs to `baseline`."""
+    result = rl.simulate(rl.Scenario(rl.Steady(1), LEAF, duration=2.0))
+    for draw in (rl.plots.latency_ecdf, rl.plots.outcomes_over_time, rl.plots.queue_and_workers):
+        with pytest.raises(TypeError, match="ax must be an Axes, got Result"):
+            draw(result, result)

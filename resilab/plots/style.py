@@ -18,6 +18,7 @@ from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.fleet import ReplicaFault
 from ..lab.metrics import services_of
 from ..lab.result import Result
+from ..validation import instance
 
 OUTCOME_COLOURS = {
     "success": "#2a9d8f",
@@ -95,6 +96,7 @@ def axes_or_new(ax: Axes | None, *, width: float = 6.4, height: float = 3.2) -> 
     if ax is None:
         figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
         ax = figure.add_subplot(axes_class=Panel)
+    instance("ax", ax, Axes)
     if not getattr(ax, "_has_resilab_style", False):
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(labelsize=_TEXT["legend.fontsize"])
