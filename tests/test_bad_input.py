@@ -21,6 +21,11 @@ LEAF = rl.Service(workers=1, latency=0.1)
     ("call", "message"),
     [
         (lambda: rl.chain(), "services must not be empty"),
+        (lambda: rl.Service(1, 0.1, faults=3), "faults must be a list or a tuple, got 3"),
+        (
+            lambda: rl.simulate(rl.Scenario(rl.Poisson(1), LEAF, duration=1), record="no"),
+            "record must be True or False",
+        ),
         (lambda: rl.chain("leaf"), "services must be a Service, got 'leaf'"),
         (lambda: rl.chain(LEAF, policy="none"), "policy must be a Policy, got 'none'"),
         (lambda: rl.compose("retry"), "parts must be a LivePolicy, got 'retry'"),

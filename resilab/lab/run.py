@@ -15,7 +15,7 @@ from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
-from ..validation import instance, positive, whole
+from ..validation import flag, instance, positive, whole
 from .records import DEGRADED, FAILURE, OPEN, OUTCOMES, AttemptColumns, Causes, RequestColumns, merge
 from .result import Result
 from .scenario import Scenario
@@ -55,6 +55,7 @@ def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, reco
         10
     """
     whole("seed", seed)
+    flag("record", record)
     if horizon is not None:
         positive("horizon", horizon)
     if hasattr(scenario, "play"):

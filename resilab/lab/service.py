@@ -15,7 +15,7 @@ from ..distributions import duration
 from ..engine import Request, Steps, caller_has_gone, schedule_at
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
-from ..validation import Spec, instance, one_of, ratio, whole
+from ..validation import Spec, instance, one_of, ratio, sequence, whole
 from .faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from .records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT, AttemptColumns, Causes
 
@@ -61,7 +61,7 @@ class Service(Spec):
         if self.queue_limit is not None:
             whole("queue_limit", self.queue_limit)
         ratio("failure_rate", self.failure_rate)
-        faults = (self.faults,) if isinstance(self.faults, Fault) else tuple(self.faults)
+        faults = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
         for fault in faults:
             instance("faults", fault, Fault)
         object.__setattr__(self, "faults", faults)
