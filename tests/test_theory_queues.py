@@ -26,12 +26,12 @@ def scenario(rate, service, requests, **options):
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(
-    ("permits", "offered", "blocked", "requests"), [(5, 3, 0.11005, 18_000), (20, 25, 0.27989, 15_000)]
+    ("permits", "offered", "blocked", "requests"), [(5, 5, 0.284868, 12_000), (20, 25, 0.27989, 15_000)]
 )
 def test_a_bulkhead_without_queue_blocks_as_erlang_b_whatever_the_law(permits, offered, blocked, requests, law):
     """B(c, a); insensitive: only the mean of the call's duration counts."""
     played = scenario(offered, rl.Service(1000, LAWS[law]), requests, policy=rl.Bulkhead(permits, max_queue=0))
-    accept(replications(played, lambda result: shares(result)[REJECTED], record=False), blocked, relative=0.08)
+    accept(replications(played, lambda result: shares(result)[REJECTED], record=False), blocked)
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_a_bulkhead_without_queue_blocks_as_erlang_b_whatever_the_law(permits, o
     [
         (12, 1.0, 10, 10, 0.17967, 0.63597, 0.91822, 0.9844),
         (0.9, 1.0, 1, 4, 0.12602, 1.7903, 0.75581, 0.78658),
-        (40, 0.1, 5, 5, 0.042486, 0.023334, 0.45519, 0.76601),
+        (50, 0.1, 5, 5, 0.117503, 0.0399446, 0.665744, 0.882497),
     ],
 )
 def test_a_bounded_queue_is_m_m_c_k(rate, mean, workers, places, blocked, wait, waits, utilization):
     """Rejections, wait, share that waits and utilisation; K = workers + places."""
     played = scenario(
-        rate, rl.Service(workers, rl.Exponential(mean), queue_limit=places), 30_000 if workers == 5 else 20_000
+        rate, rl.Service(workers, rl.Exponential(mean), queue_limit=places), 26_000 if workers == 5 else 20_000
     )
 
     def measure(result):
@@ -56,7 +56,7 @@ def test_a_bounded_queue_is_m_m_c_k(rate, mean, workers, places, blocked, wait, 
 
     values = replications(played, measure).T
     for value, exact in zip(values, (blocked, wait, waits, utilization), strict=True):
-        accept(value, exact, relative=0.08)
+        accept(value, exact)
 
 
 def test_a_bulkhead_with_a_queue_is_m_m_c_k_too():
@@ -75,11 +75,11 @@ def test_a_bulkhead_with_a_queue_is_m_m_c_k_too():
 
 
 def test_an_unbounded_queue_is_erlang_c():
-    """P(wait) = C(c, a), mean wait C / (c mu - lambda); here C(5, 3) = 0.23615."""
-    played = scenario(3, rl.Service(5, rl.Exponential(1.0)), 40_000)
+    """P(wait) = C(c, a), mean wait C / (c mu - lambda); here C(2, 1) = 1 / 3."""
+    played = scenario(1, rl.Service(2, rl.Exponential(1.0)), 40_000)
     waits, wait = replications(played, lambda r: ((Sent(r).queue_time > 0).mean(), Sent(r).queue_time.mean())).T
-    accept(waits, 0.236152)
-    accept(wait, 0.236152 / 2, relative=0.08)
+    accept(waits, 1 / 3)
+    accept(wait, 1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -97,22 +97,22 @@ def test_one_worker_waits_as_pollaczek_and_khinchine_say(law, second_moment):
     """Wq = lambda E[S^2] / (2 (1 - rho)): the variance of the work makes the queue."""
     played = scenario(0.5, rl.Service(1, law), 25_000)
     waits = replications(played, lambda result: Sent(result).queue_time.mean())
-    accept(waits, 0.5 * second_moment / (2 * (1 - 0.5)), relative=0.06)
+    accept(waits, 0.5 * second_moment / (2 * (1 - 0.5)))
 
 
 def test_lifo_keeps_the_mean_wait_and_spreads_it():
-    """M/M/1 at rho = 0.5, the same work: equal means; second moment 4 first in, 8 last in first out."""
+    """M/M/1 at rho = 0.3, the same work: equal means, and a second moment that is 1 / (1 - rho) times as large."""
     moments = {}
     for discipline in ("fifo", "lifo"):
-        played = scenario(0.5, rl.Service(1, rl.Exponential(1.0), discipline=discipline), 20_000)
+        played = scenario(0.3, rl.Service(1, rl.Exponential(1.0), discipline=discipline), 25_000)
         moments[discipline] = replications(
             played, lambda r: (Sent(r).queue_time.mean(), (Sent(r).queue_time ** 2).mean())
         ).T
     for mean, _ in moments.values():
-        accept(mean, 1.0, relative=0.08)
+        accept(mean, 0.3 / 0.7)
     accept(moments["lifo"][0] - moments["fifo"][0], 0.0, absolute=0.02)
-    accept(moments["fifo"][1], 4.0, relative=0.25)
-    accept(moments["lifo"][1], 8.0, relative=0.35)
+    accept(moments["fifo"][1], 0.6 / 0.7**2, relative=0.08)
+    accept(moments["lifo"][1], 0.6 / 0.7**3, relative=0.1)
 
 
 @pytest.mark.parametrize(
