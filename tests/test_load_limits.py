@@ -148,6 +148,25 @@ def test_calls_that_wait_start_in_order_of_arrival_at_the_exact_instant(kind):
     assert len(set(waited)) == len({round((start - begin) / length) for start in waited})
 
 
+def call_often(throttle, work, seconds):
+    """Send 200 calls a second through a throttle."""
+    env = throttle.env
+
+    def caller():
+        try:
+            yield from throttle.execute(work)
+        except (rl.ThrottledError, rl.ServiceOverloadedError):
+            pass
+
+    def client():
+        for time in rl.Poisson(200).arrivals(seconds, 3):
+            yield env.timeout(time - env.now)
+            env.process(caller())
+
+    env.process(client())
+    env.run()
+
+
 def test_a_throttling_client_sends_a_multiple_of_what_is_accepted():
     """The identity sent = K accepted, behind a dependency that accepts 50 of 200 calls a second."""
     env = simpy.Environment()
@@ -163,19 +182,7 @@ def test_a_throttling_client_sends_a_multiple_of_what_is_accepted():
             raise rl.ServiceOverloadedError("full")
         accepted += env.now > 60
 
-    def caller():
-        try:
-            yield from throttle.execute(work)
-        except (rl.ThrottledError, rl.ServiceOverloadedError):
-            pass
-
-    def client():
-        for time in rl.Poisson(200).arrivals(160, 3):
-            yield env.timeout(time - env.now)
-            env.process(caller())
-
-    env.process(client())
-    env.run()
+    call_often(throttle, work, seconds=160)
     assert sent == pytest.approx(2.0 * accepted, rel=0.03)
     assert throttle.rejections > 0
 
@@ -190,18 +197,7 @@ def accepted_after_a_stop(throttle):
             raise rl.ServiceOverloadedError("down")
         accepted.append(env.now)
 
-    def caller():
-        try:
-            yield from throttle.execute(work)
-        except (rl.ThrottledError, rl.ServiceOverloadedError):
-            pass
-
-    def client():
-        for time in rl.Poisson(200).arrivals(80, 3):
-            yield env.timeout(time - env.now)
-            env.process(caller())
-
-    env.run(env.process(client()))
+    call_often(throttle, work, seconds=80)
     return np.array(accepted)
 
 
