@@ -136,8 +136,8 @@ MUTANTS = (
     Mutant(
         "a call of exactly the slow duration is slow",
         BREAKER,
-        "duration > self._slow_call_duration",
-        "duration >= self._slow_call_duration",
+        "spec.slow_call_duration * (1 + TIE)",
+        "spec.slow_call_duration * (1 - TIE)",
         f"{BREAKER_TESTS}::test_slow_calls_open_it_whether_they_succeed_or_fail",
     ),
     Mutant(
