@@ -3,7 +3,7 @@
 A draw is named by (seed, stream, key, send). What one policy does can therefore
 never shift the luck of another request, and two scenarios under one seed see the
 same arrivals and the same work. Blocks come from numpy's counter-based Philox
-generator, so that a keyed draw costs about as much as reading an array.
+generator, so that a keyed draw costs about as much as the next one of a block.
 """
 
 from __future__ import annotations

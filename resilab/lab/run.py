@@ -82,7 +82,7 @@ class _Run:
         self._runs_on: list[Request] = []  # ended, but work for them was left behind
         self._is_over = False
         self.count = 0
-        self.ended = self._ended
+        self.ended = self._ended  # bound once for all tasks
 
     def _bind_service(self, service: Any, level: int = 1) -> LiveService:
         """Bind a service and those that it calls, each once."""
@@ -137,13 +137,13 @@ class _Run:
             event_rows=None if self.log is None else tuple(self.log.rows),
         )
 
-    def enter(self, time: float, key: int, part: int, client: int, on_end: OnEnd | None = None) -> None:
-        """Let a request arrive, in the next row."""
+    def enter(self, key: int, part: int, client: int, on_end: OnEnd | None = None) -> None:
+        """Let a request arrive now, in the next row."""
         number = self.count
         columns = self.columns
         if number == columns.capacity:
             columns.grow()
-        columns.arrival[number] = time
+        columns.arrival[number] = self.env.now
         if part or client:
             columns.operation[number] = part
             columns.client[number] = client
@@ -236,7 +236,6 @@ class _Arrivals:
         order = np.argsort(merged, kind="stable")
         draws = KeyedDraws(run.seed, "client", uniform).first(len(merged) if scenario.clients > 1 else 0)
         self.times = merged[order]
-        self._times = memoryview(self.times)
         self._parts = memoryview(np.concatenate(parts)[order])
         self._keys = memoryview(np.concatenate(keys)[order])
         self._clients = memoryview((draws * scenario.clients).astype(np.int32))
@@ -264,7 +263,7 @@ class _Arrivals:
     def _arrive(self, index: int) -> None:
         run = self._run
         client = self._clients[index] if run.scenario.clients > 1 else 0
-        run.enter(self._times[index], self._keys[index], self._parts[index], client)
+        run.enter(self._keys[index], self._parts[index], client)
         if not index % _PACK_EVERY:
             run.pack()
 
@@ -295,7 +294,7 @@ class _Users:
             self._think_then_ask(user, turn + 1)
             return is_end
 
-        run.enter(run.env.now, self._part * _KEYS + key, self._part, user % run.scenario.clients, on_end)
+        run.enter(self._part * _KEYS + key, self._part, user % run.scenario.clients, on_end)
 
 
 def stream_name(operation: str, stream: str) -> str:
