@@ -8,6 +8,7 @@ import importlib
 import math
 import pickle
 import pkgutil
+from collections.abc import Callable, Collection
 from numbers import Real
 from typing import Any
 
@@ -184,24 +185,33 @@ def test_an_unknown_field_is_refused(kind):
         example(kind).replace(colour="green")
 
 
-def numeric_fields() -> list[Any]:
-    """Return each field of a spec that holds a number or a distribution, by value or by annotation."""
-    found = []
-    for kind in SPECS:
-        value = example(kind)
-        for field in dataclasses.fields(value):
-            held = getattr(value, field.name)
-            is_number = isinstance(held, Real) and not isinstance(held, bool)
-            is_optional = held is None and str(field.type) in ("float | None", "int | None")
-            if is_number or is_optional or hasattr(held, "sample"):
-                found.append(pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}"))
-    return found
+def fields_that(are_wanted: Callable[[dataclasses.Field[Any], Any], bool], but: Collection[str] = ()) -> list[Any]:
+    """Return each field of a spec for which `are_wanted(field, value)` holds, as parameters of a test."""
+    return [
+        pytest.param(kind, field.name, id=name)
+        for kind in SPECS
+        for field in dataclasses.fields(kind)
+        if (name := f"{kind.__name__}.{field.name}") not in but
+        if are_wanted(field, getattr(example(kind), field.name))
+    ]
+
+
+def is_numeric(field: dataclasses.Field[Any], held: Any) -> bool:
+    """Whether a field holds a number or a distribution, by value or by annotation."""
+    is_number = isinstance(held, Real) and not isinstance(held, bool)
+    is_optional = held is None and str(field.type) in ("float | None", "int | None")
+    return is_number or is_optional or hasattr(held, "sample")
+
+
+def is_part(field: dataclasses.Field[Any], held: Any) -> bool:
+    """Whether a field holds another spec."""
+    return isinstance(held, Spec) and not hasattr(held, "sample")
 
 
 NO_NUMBER = [math.nan, "many", [], object(), b"1", 1j]
 
 
-@pytest.mark.parametrize(("kind", "name"), numeric_fields())
+@pytest.mark.parametrize(("kind", "name"), fields_that(is_numeric))
 def test_a_number_refuses_what_is_none(kind, name):
     """The message says name, rule and value."""
     for value in NO_NUMBER:
@@ -209,7 +219,7 @@ def test_a_number_refuses_what_is_none(kind, name):
             example(kind).replace(**{name: value})
 
 
-@pytest.mark.parametrize(("kind", "name"), numeric_fields())
+@pytest.mark.parametrize(("kind", "name"), fields_that(is_numeric))
 @settings(max_examples=25)
 @given(
     number=st.one_of(
@@ -235,7 +245,7 @@ def test_any_number_is_refused_in_words_or_makes_a_value(kind, name, number):
     repr(value)
 
 
-@pytest.mark.parametrize(("kind", "name"), numeric_fields())
+@pytest.mark.parametrize(("kind", "name"), fields_that(is_numeric))
 def test_a_number_of_numpy_becomes_one_of_python(kind, name):
     """A spec prints the same whoever computed its numbers."""
     held = getattr(example(kind), name)
@@ -248,15 +258,7 @@ def test_a_number_of_numpy_becomes_one_of_python(kind, name):
     assert type(getattr(value, name)) in (int, float)
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
-        for kind in SPECS
-        for field in dataclasses.fields(kind)
-        if str(field.type) == "bool"
-    ],
-)
+@pytest.mark.parametrize(("kind", "name"), fields_that(lambda field, _: str(field.type) == "bool"))
 def test_a_truth_value_refuses_what_is_none(kind, name):
     """A word such as "no" would count as true."""
     for value in ("no", "", 1, 0.0, None, math.nan, [], np.array(True)):
@@ -266,14 +268,7 @@ def test_a_truth_value_refuses_what_is_none(kind, name):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
-        for kind in SPECS
-        for field in dataclasses.fields(kind)
-        if str(field.type).startswith("tuple[")
-        if f"{kind.__name__}.{field.name}" not in LISTS_OF_THEIR_OWN
-    ],
+    ("kind", "name"), fields_that(lambda field, _: str(field.type).startswith("tuple["), but=LISTS_OF_THEIR_OWN)
 )
 def test_a_list_refuses_what_is_none(kind, name):
     for value in (3.5, math.nan, object(), len, rl.Timeout(1.0)):
@@ -281,34 +276,14 @@ def test_a_list_refuses_what_is_none(kind, name):
             example(kind).replace(**{name: value})
 
 
-def nested_fields() -> list[Any]:
-    """Return each field of a spec that holds another spec."""
-    found = []
-    for kind in SPECS:
-        value = example(kind)
-        for field in dataclasses.fields(value):
-            held = getattr(value, field.name)
-            if isinstance(held, Spec) and not hasattr(held, "sample"):
-                found.append(pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}"))
-    return found
-
-
-@pytest.mark.parametrize(("kind", "name"), nested_fields())
+@pytest.mark.parametrize(("kind", "name"), fields_that(is_part))
 def test_a_part_refuses_what_is_none(kind, name):
     for value in (object(), 3, "part", rl.Constant):
         with pytest.raises((TypeError, ValueError), match=rf"(?s){name}.* must "):
             example(kind).replace(**{name: value})
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
-        for kind in SPECS
-        for field in dataclasses.fields(kind)
-        if str(field.type) == "str"
-    ],
-)
+@pytest.mark.parametrize(("kind", "name"), fields_that(lambda field, _: str(field.type) == "str"))
 def test_a_word_refuses_what_is_none(kind, name):
     for value in (3, None, object(), b"word", ["word"]):
         with pytest.raises((TypeError, ValueError), match=rf"(?s){name}.* must "):
