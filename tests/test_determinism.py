@@ -37,8 +37,10 @@ def test_another_process_and_another_hash_seed_give_the_same_bits(here, hash_see
 
 @pytest.mark.parametrize("engine", ["public", "private"])
 def test_simpys_public_api_alone_gives_the_same_bits(here, engine):
-    """The engine without private attributes is slower and nothing else."""
-    assert in_another_process(RESILAB_ENGINE=engine) == here
+    """The engine without private attributes is slower and nothing else, up to a horizon, where it needs a step more."""
+    there = in_another_process(RESILAB_ENGINE=engine)
+    whole = {name: value for name, value in here.items() if not name.endswith(" cut")}
+    assert whole == {name: there[name] for name in whole}
 
 
 def test_the_order_in_which_scenarios_are_played_does_not_matter(here):
@@ -46,4 +48,4 @@ def test_the_order_in_which_scenarios_are_played_does_not_matter(here):
 
 
 def test_different_seeds_differ(here):
-    assert len(set(here.values())) == len(SCENARIOS)
+    assert len(set(here.values())) == len(here)
