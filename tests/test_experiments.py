@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import subprocess
 import sys
@@ -142,6 +143,13 @@ class TestReplicate:
         assert table.columns.tolist() == ["mean", "low", "high", "replications"]
         assert table.loc["success_rate", "low"] < 0.9 < table.loc["success_rate", "high"]
         assert rl.intervals(frame, 0.5).loc["p99", "high"] < table.loc["p99", "high"]
+
+
+def test_help_shows_the_options_by_name():
+    for experiment in (rl.replicate, rl.compare, rl.sweep):
+        names = inspect.signature(experiment).parameters
+        assert {"horizon", "record", "run", "n_jobs", "client", "cache", "progress"} <= names.keys()
+    assert "n_jobs" in inspect.signature(rl.scorecard).parameters
 
 
 class TestCompare:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from ..validation import instance, ratio
 from .measures import measures
+from .options import Options, play_options, shows_options, work_options
 from .runs import Job, Workers, seeds_of
 from .statistics import Interval, mean_interval, replications_needed
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@shows_options(Options)
 def compare(
     variants: Mapping[str, Any],
     baseline: str | None = None,
@@ -26,13 +27,7 @@ def compare(
     metrics: Any = None,
     *,
     confidence: float = 0.95,
-    horizon: float | None = None,
-    record: bool | None = None,
-    run: Callable[[Any, int], Any] | None = None,
-    n_jobs: int | None = None,
-    client: Any = None,
-    cache: str | os.PathLike[str] | None = None,
-    progress: bool | None = None,
+    **options: Unpack[Options],
 ) -> pd.DataFrame:
     """Compare variants with a baseline, seed by seed.
 
@@ -50,7 +45,7 @@ def compare(
         seed: Seed of the first pair; the others have the seeds after it.
         metrics: As in `replicate`.
         confidence: From 0 to 1.
-        horizon, record, run, n_jobs, client, cache, progress: As in `replicate`.
+        **options: As in `replicate`.
 
     Returns:
         A DataFrame with a row for each variant but the baseline and each metric:
@@ -80,8 +75,9 @@ def compare(
     if len(seeds) < 2:
         raise ValueError(f"replications must be >= 2, got {replications}")
     wanted = measures(metrics)
-    jobs = [Job(variants[name], each, wanted, horizon, record, run, repr(name)) for each in seeds for name in names]
-    results = iter(Workers(n_jobs, client, cache, progress).run(jobs))
+    how = play_options(options)
+    jobs = [Job(variants[name], each, wanted, label=repr(name), **how) for each in seeds for name in names]
+    results = iter(Workers(**work_options(options)).run(jobs))
     pairs = [dict(zip(names, row, strict=True)) for row in zip(*[results] * len(names), strict=True)]
     rows = []
     for name in names:
@@ -93,25 +89,19 @@ def compare(
 
 
 def _compare(pairs: list[tuple[dict[str, float], dict[str, float]]], confidence: float) -> list[dict[str, Any]]:
-    metrics = dict.fromkeys(metric for before, after in pairs for metric in before if metric in after)
     rows = []
-    for metric in metrics:
+    for metric in dict.fromkeys(metric for before, after in pairs for metric in before if metric in after):
         before = np.array([pair[0].get(metric, math.nan) for pair in pairs])
         after = np.array([pair[1].get(metric, math.nan) for pair in pairs])
         found = mean_interval(after - before, confidence)
-        rows.append(
-            {
-                "metric": metric,
-                "baseline": mean_interval(before).mean,
-                "mean": mean_interval(after).mean,
-                "difference": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "replications": found.count,
-                "verdict": verdict(found, confidence),
-            }
-        )
+        means = {"baseline": mean_interval(before).mean, "mean": mean_interval(after).mean}
+        rows.append({"metric": metric} | means | paired(found) | {"verdict": verdict(found, confidence)})
     return rows
+
+
+def paired(found: Interval) -> dict[str, float]:
+    """Return the columns that tell of the differences of pairs."""
+    return {"difference": found.mean, "low": found.low, "high": found.high, "replications": found.count}
 
 
 def verdict(difference: Interval, confidence: float = 0.95) -> str:
@@ -134,5 +124,5 @@ def verdict(difference: Interval, confidence: float = 0.95) -> str:
 
 def _rounded(count: float) -> int:
     """Round up to two digits: the number is an estimate."""
-    unit = 10 ** max(0, int(math.log10(count)) - 1)
+    unit: int = 10 ** max(0, int(math.log10(count)) - 1)
     return math.ceil(count / unit) * unit

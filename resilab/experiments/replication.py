@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..validation import instance, ratio
 from .measures import measures
+from .options import Options, play_options, shows_options, work_options
 from .runs import Job, Workers, seeds_of
 from .statistics import column, mean_interval
 
@@ -15,19 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@shows_options(Options)
 def replicate(
     scenario: Any,
     replications: int = 20,
     seed: int = 0,
     metrics: Any = None,
-    *,
-    horizon: float | None = None,
-    record: bool | None = None,
-    run: Callable[[Any, int], Any] | None = None,
-    n_jobs: int | None = None,
-    client: Any = None,
-    cache: str | os.PathLike[str] | None = None,
-    progress: bool | None = None,
+    **options: Unpack[Options],
 ) -> pd.DataFrame:
     """Play a scenario under several seeds and return one row a replication.
 
@@ -70,8 +63,8 @@ def replicate(
 
     wanted = measures(metrics)
     seeds = seeds_of(replications, seed)
-    jobs = [Job(scenario, each, wanted, horizon, record, run) for each in seeds]
-    results = Workers(n_jobs, client, cache, progress).run(jobs)
+    jobs = [Job(scenario, each, wanted, **play_options(options)) for each in seeds]
+    results = Workers(**work_options(options)).run(jobs)
     rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if result is not None]
     return pd.DataFrame(rows, columns=None if rows else ["seed"])
 

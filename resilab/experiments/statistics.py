@@ -41,9 +41,10 @@ class Interval:
 def column(frame: pd.DataFrame, name: str) -> np.ndarray:
     """Return a column of a frame as numbers; refuse what is none."""
     try:
-        return frame[name].to_numpy(np.float64)
+        values: np.ndarray = frame[name].to_numpy(np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"column {name!r} must hold numbers, got {frame[name].iloc[0]!r}") from None
+    return values
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

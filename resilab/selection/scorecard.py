@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from ..experiments.comparison import paired
 from ..experiments.measures import Measures
+from ..experiments.options import WorkOptions, shows_options
 from ..experiments.runs import Job, Workers, seeds_of
 from ..experiments.statistics import Interval, mean_interval
 from ..validation import instance, ratio, sequence
@@ -36,16 +37,14 @@ COLUMNS = (
 )
 
 
+@shows_options(WorkOptions)
 def scorecard(
     replications: int = 10,
     seed: int = 0,
     cases: Any = None,
     *,
     confidence: float = 0.95,
-    n_jobs: int | None = None,
-    client: Any = None,
-    cache: str | os.PathLike[str] | None = None,
-    progress: bool | None = None,
+    **options: Unpack[WorkOptions],
 ) -> pd.DataFrame:
     """Measure what each pattern of `pattern_table` and `when_to_use` is worth, and what it costs.
 
@@ -58,7 +57,7 @@ def scorecard(
         seed: Seed of the first pair.
         cases: `Case`s to measure. None is all rows of both tables.
         confidence: Of the intervals, from 0 to 1.
-        n_jobs, client, cache, progress: As in `replicate`.
+        **options: n_jobs, client, cache and progress, as in `replicate`.
 
     Returns:
         A DataFrame with two rows for each row of the tables: table, row, pattern, side
@@ -88,7 +87,7 @@ def scorecard(
         for each in seeds:
             for scenario in (case.without, case.with_pattern):
                 jobs.append(Job(scenario=scenario, seed=each, measures=wanted, record=case.record, label=case.row))
-    results = Workers(n_jobs=n_jobs, client=client, cache=cache, progress=progress).run(jobs)
+    results = Workers(**options).run(jobs)
     values = np.array([np.nan if result is None else result["value"] for result in results])
     pairs = values.reshape(len(cases), len(seeds), 2)
     rows = [_row(case, pair[:, 0], pair[:, 1], confidence) for case, pair in zip(cases, pairs, strict=True)]
@@ -102,10 +101,7 @@ def _row(case: Case, without: np.ndarray, with_pattern: np.ndarray, confidence: 
     return words | {
         "without": mean_interval(without[is_complete]).mean,
         "with_pattern": mean_interval(with_pattern[is_complete]).mean,
-        "difference": found.mean,
-        "low": found.low,
-        "high": found.high,
-        "replications": found.count,
+        **paired(found),
         "verdict": _verdict(case, found),
     }
 
