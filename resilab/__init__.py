@@ -62,14 +62,8 @@ from .health.probe import KubernetesProbe
 from .health.registry import HealthCheck, HealthCheckRegistry
 from .health.status import Health, HealthStatus, SystemHealth
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
-from .lab.fleet import Dependency, Fleet, FleetScenario, ReplicaFault
-from .lab.fleet_result import FleetResult
-from .lab.messaging import Consumers, MessagingScenario
-from .lab.messaging_result import MessagingResult
-from .lab.outbox_scenario import OutboxScenario
 from .lab.result import Result
 from .lab.run import simulate
-from .lab.saga_scenario import SagaScenario
 from .lab.scenario import Operation, Scenario
 from .lab.service import Service
 from .lab.tiers import Downstream, Tier, chain
@@ -91,6 +85,15 @@ from .resilience.retry_budget import RetryBudget
 from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
 from .selection import pattern_table, scorecard, when_to_use
+from .worlds.consumers import Consumers
+from .worlds.fleet import Fleet
+from .worlds.fleet_result import FleetResult
+from .worlds.fleet_scenario import FleetScenario
+from .worlds.messaging import MessagingScenario
+from .worlds.messaging_result import MessagingResult
+from .worlds.outbox import OutboxScenario
+from .worlds.replica import Dependency, ReplicaFault
+from .worlds.saga import SagaScenario
 
 __all__ = [
     "AcknowledgementError",

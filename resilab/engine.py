@@ -6,15 +6,13 @@ engine has a leaner form of both: `Task`, a process that starts at once and need
 event of its own to start or to end, and `Deadlines`, which keeps limits of one
 length in a queue with at most one heap event.
 
-`Task` uses private attributes of SimPy, and only here. With the environment
-variable `RESILAB_ENGINE=public` the engine uses SimPy's own `Process` instead:
-slower, with identical results.
+Private attributes of SimPy are used here and nowhere else. The tests hold the results
+against those of SimPy's public API alone (`tests/public_engine.py`), to the last bit.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Generator
 from heapq import heappush
@@ -28,8 +26,6 @@ from .errors import NotAGeneratorError
 
 AFTER_WORK = NORMAL + 1
 """Priority of time limits: at one instant, work that ends is counted before limits expire."""
-
-USES_PUBLIC_API = os.environ.get("RESILAB_ENGINE") == "public"
 
 Steps = Generator[Event, Any, Any]
 
@@ -179,34 +175,39 @@ class Task(Process):
         self._resume(_Signal(False, Interruption(cause)))
 
 
-def _start_process(
-    env: simpy.Environment,
-    generator: Steps,
-    request: Request | None = None,
-    caller: Any = None,
-    on_end: OnEnd | None = None,
-) -> Process:
-    process: Any = Process(env, generator if on_end is None else _then(generator, request, on_end))
-    process.request = request
-    process.caller = caller
-    process.abandoned_at = -1.0
-    return process
-
-
-def _then(generator: Steps, request: Request | None, on_end: OnEnd) -> Steps:
-    """Run *generator*, then call *on_end*."""
-    try:
-        value = yield from generator
-    except Exception as error:
-        if not on_end(request, False, error):
-            raise
-    else:
-        on_end(request, True, value)
-        return value
-
-
-start: Callable[..., Process] = _start_process if USES_PUBLIC_API else Task
+start: Callable[..., Process] = Task
 """Run a generator as a process that works for a request: `start(env, generator, request, caller, on_end)`."""
+
+
+class Completion(Event):
+    """The event of the end of some work, scheduled by whoever knows when that is.
+
+    Like a `simpy.Timeout` it has its outcome from birth: a success without a value,
+    until `fail_with` says otherwise. Nobody has to wait for it: its failure does not
+    end the run.
+
+    Args:
+        env: The environment.
+        finish: Called with the event when the work has ended, before whoever waits.
+    """
+
+    __slots__ = ("_defused", "_ok", "_value", "callbacks", "env")
+
+    def __init__(self, env: simpy.Environment, finish: Callable[[Any], None]) -> None:
+        self.env = env
+        self.callbacks = [finish]
+        self._value = None
+        self._ok = self._defused = True
+
+    def fail_with(self, error: BaseException) -> None:
+        """Let whoever waits see *error* when the work has ended."""
+        self._ok = False
+        self._value = error
+
+    def forget(self) -> None:
+        """Let nothing happen when it happens: its entry stays in SimPy's heap."""
+        self._ok = True
+        self.callbacks = []
 
 
 def interrupt(process: Any, cause: Any) -> bool:
@@ -347,22 +348,18 @@ class Deadlines:
         self._is_armed = False
 
 
-def _schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
-    """Schedule *event* for exactly the time *when*."""
+def schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
+    """Schedule *event* for exactly the time *when*: a delay from now could miss it by rounding."""
     heappush(env._queue, (when, priority, next(env._eid), event))
 
 
-def _schedule_at_by_delay(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
-    """Schedule *event* for exactly the time *when*, by the delay that leads there."""
-    now = env.now
-    delay = when - now
-    for exact in (delay, math.nextafter(delay, math.inf), math.nextafter(delay, -math.inf)):
-        if now + exact == when:
-            env.schedule(event, priority, exact)
-            return
-    # Both neighbours miss by rounding. From more than half way there, the difference of two times is exact.
-    stop = env.timeout(0.75 * when - now)
-    stop.callbacks.append(lambda _: _schedule_at_by_delay(env, event, when, priority))  # type: ignore[union-attr]
-
-
-schedule_at = _schedule_at_by_delay if USES_PUBLIC_API else _schedule_at
+def at(
+    env: simpy.Environment, when: float, act: Callable[[Event], None] | None = None, priority: Any = NORMAL
+) -> Event:
+    """Return an event that happens at exactly *when*, which is not in the past, and calls *act* then."""
+    event = Event(env)
+    event._ok, event._value = True, None
+    if act is not None:
+        event.callbacks.append(act)
+    schedule_at(env, event, when, priority)
+    return event

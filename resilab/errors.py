@@ -219,3 +219,13 @@ NEVER_HANDLED = (
 )
 """Errors that every policy lets through before it looks at anything else:
 a cancellation is not a failure, and a mistake in the model must be seen."""
+
+
+def outcome_of(error: BaseException) -> str:
+    """Return the outcome of a request that ends with *error*: what no policy knows is a failure."""
+    return error.outcome if isinstance(error, ResilienceError) else ResilienceError.outcome
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the word by which the frames name *error*."""
+    return error.cause if isinstance(error, ResilienceError) else type(error).__name__

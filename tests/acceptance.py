@@ -39,8 +39,8 @@ class Sent:
     def __init__(self, result):
         rows = result.attempts_array()
         rows = rows[len(rows) // 10 :]
-        self.start, self.end = rows[:, 2], rows[:, 3]
-        self.is_success = rows[:, 4] == 0
-        self.queue_time = rows[:, 6] - rows[:, 2]
-        self.service_time = rows[:, 7] - rows[:, 6]
+        self.start, self.end = rows["start"], rows["end"]
+        self.is_success = rows["outcome"] == 0
+        self.queue_time = rows["work_start"] - rows["start"]
+        self.service_time = rows["work_end"] - rows["work_start"]
         self.span = self.start[-1] - self.start[0]

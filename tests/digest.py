@@ -1,8 +1,11 @@
 """Print a digest of the frames of some scenarios of every world, for comparison between processes and versions."""
 
 import hashlib
+import os
 
 import resilab as rl
+
+from . import public_engine
 
 FRAMES = (
     "requests",
@@ -163,5 +166,7 @@ def digests(names) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    if os.environ.get("RESILAB_ENGINE") == "public":
+        public_engine.install()
     for name, value in digests(SCENARIOS).items():
         print(name, value)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 import resilab as rl
 from resilab import engine
 
-BOTH_WAYS = pytest.mark.parametrize("start", [engine.Task, engine._start_process], ids=["task", "process"])
+from . import public_engine
+
+BOTH_WAYS = pytest.mark.parametrize("start", [engine.Task, public_engine.start], ids=["task", "process"])
 
 
 @pytest.fixture
@@ -35,8 +37,7 @@ def test_a_task_starts_at_once_and_can_be_waited_for(env):
         return "done"
 
     task = engine.start(env, work())
-    if not engine.USES_PUBLIC_API:
-        assert seen == [0]
+    assert seen == [0]
     assert env.run(until=task) == "done"
     assert env.now == 2
 
@@ -245,7 +246,7 @@ def test_both_ways_to_schedule_meet_the_exact_time(times):
     """The public path finds a way to the same float."""
     now, when = times
     met = []
-    for schedule in (engine._schedule_at, engine._schedule_at_by_delay):
+    for schedule in (engine.schedule_at, public_engine.schedule_at):
         env = simpy.Environment(initial_time=now)
         event = simpy.Event(env)
         event._ok, event._value = True, None

@@ -238,9 +238,9 @@ def test_the_pool_is_a_queue_with_patience(rate, mu, size, patience, exact):
         result = rl.simulate(scenario, seed)
         warm = len(result) // 10
         rows = result.attempts_array()
-        served = rows[:, 0].astype(int)
+        served = rows["request_id"]
         waits = np.full(len(result), patience)
-        waits[served] = rows[:, 2] - result.columns["arrival"][served]
+        waits[served] = rows["start"] - result.columns["arrival"][served]
         is_served = np.zeros(len(result), bool)
         is_served[served] = True
         in_time = is_served & (result.latency <= patience)
@@ -272,7 +272,7 @@ def test_a_closed_workload_over_a_pool_is_the_machine_repair_model():
         ends = result.columns["end"]
         rates.append(np.count_nonzero((ends > 70) & (ends <= 700)) / 630)
         rows = result.attempts_array()
-        wait = rows[:, 2] - result.columns["arrival"][rows[:, 0].astype(int)]
-        waits.append(wait[rows[:, 2] > 70].mean())
+        wait = rows["start"] - result.columns["arrival"][rows["request_id"]]
+        waits.append(wait[rows["start"] > 70].mean())
     agrees(rates, 7.9119)
     agrees(waits, 0.52782)

@@ -29,14 +29,14 @@ LAYERS = (
     ({"resilience"}, set()),
     ({"communication", "consistency", "health"}, set()),
     ({"lab"}, {"pandas"}),
+    ({"worlds"}, set()),
     ({"experiments"}, {"joblib", "tqdm"}),
-    ({"selection"}, set()),
     ({"selection"}, set()),
     ({"plots"}, {"matplotlib", "PIL"}),
     ({"widgets"}, {"ipywidgets", "traitlets", "IPython"}),
 )
 HEAVY = {"pandas", "matplotlib", "ipywidgets", "joblib", "scipy"}
-SIMPY_PRIVATE = {"_queue", "_eid", "_now", "_active_proc", "_target", "_generator"}
+SIMPY_PRIVATE = {"_queue", "_eid", "_now", "_active_proc", "_target", "_generator", "_ok", "_value", "_defused"}
 SIMPY_CLASSES = {"Environment", "Event", "Process", "Timeout", "Condition", "AnyOf", "AllOf", "Interruption"}
 
 

@@ -11,7 +11,6 @@ import resilab as rl
 from resilab.lab.records import DEGRADED, SUCCESS
 from resilab.selection.case import Case, Number, SuccessRate, most_in_flight, most_in_service
 from resilab.selection.cases import all_cases
-from resilab.selection.orders import MessageDay, OrderDay, half_done, lost_messages, message_delay, order_time
 
 PATTERNS = {
     "Circuit Breaker": ("Cascading failures", "May reject valid requests"),
@@ -157,26 +156,29 @@ def test_measures_count_what_they_say():
     assert most_in_service(result) == most_in_flight(result)
 
 
+def of_row(row):
+    return {case.side: case for case in all_cases() if case.row == row}
+
+
 def test_orders_without_a_saga_stay_half_done_as_often_as_payments_are_declined():
     """The reservation of a declined order is held for ever; the saga gives it back."""
-    declines = OrderDay(rate=20.0, decline_rate=0.1)
-    plain, saga = rl.simulate(declines.replace(has_saga=False), 1), rl.simulate(declines, 1)
-    assert half_done(plain) == pytest.approx(0.1, abs=4.5 * (0.09 / len(plain.durations)) ** 0.5)
-    assert half_done(saga) == 0
-    assert plain.confirmed == saga.confirmed
-    healthy = declines.replace(decline_rate=0.0)
-    assert order_time(rl.simulate(healthy.replace(has_saga=False), 1)) == pytest.approx(0.15, abs=0.01)
+    case = of_row("Distributed transactions")["protection"]
+    plain, saga = rl.simulate(case.without, 1), rl.simulate(case.with_pattern, 1)
+    assert case.measure(plain) == pytest.approx(0.1, abs=4.5 * (0.09 / len(plain)) ** 0.5)
+    assert case.measure(saga) == 0
+    assert plain.counts()["success"] == saga.counts()["success"]
+    price = of_row("Distributed transactions")["price"]
+    assert price.measure(rl.simulate(price.without, 1)) == pytest.approx(0.15, abs=0.01)
 
 
 def test_without_an_outbox_the_outage_of_the_broker_loses_its_messages():
     """As many as orders in the outage; with an outbox none, and on a quiet day they wait half a poll."""
-    down = MessageDay(rate=10.0, duration=60.0, outage=15.0)
-    lost = lost_messages(rl.simulate(down.replace(has_outbox=False), 1))
-    assert lost == pytest.approx(0.25, abs=0.06)
-    assert lost_messages(rl.simulate(down, 1)) == 0
-    quiet = MessageDay(rate=10.0, duration=60.0)
-    assert message_delay(rl.simulate(quiet.replace(has_outbox=False), 1)) == pytest.approx(0.01)
-    assert message_delay(rl.simulate(quiet, 1)) == pytest.approx(0.55, abs=0.1)
+    case = of_row("Message reliability")["protection"]
+    assert case.measure(rl.simulate(case.without, 1)) == pytest.approx(0.25, abs=0.1)
+    assert case.measure(rl.simulate(case.with_pattern, 1)) == 0
+    price = of_row("Message reliability")["price"]
+    assert price.measure(rl.simulate(price.without, 1)) == pytest.approx(0.01)
+    assert price.measure(rl.simulate(price.with_pattern, 1)) == pytest.approx(0.6, abs=0.1)
 
 
 def test_bad_input_is_refused():

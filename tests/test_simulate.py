@@ -185,7 +185,7 @@ def test_events_per_request_of_the_full_stack(monkeypatch, failures, limit):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scenario": "x"}, "scenario must be a Scenario"),
+        ({"scenario": "x"}, "scenario must be a World"),
         ({"scenario": SCENARIO, "seed": -1}, "seed must be >= 0, got -1"),
         ({"scenario": SCENARIO, "seed": 1.5}, "seed must be a whole number"),
         ({"scenario": SCENARIO, "horizon": 0}, "horizon must be > 0"),

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilab as rl
-from resilab.lab.fleet import Fleet
 from resilab.lab.tiers import Downstream
 from resilab.validation import Spec
+from resilab.worlds.fleet import Fleet
 
 
 def all_specs() -> list[type[Spec]]:

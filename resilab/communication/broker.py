@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import simpy
-from simpy.events import Event
 
 from ..distributions import duration
-from ..engine import Request, Steps, request_of, schedule_at
+from ..engine import Request, Steps, at, request_of
 from ..errors import BrokerUnavailableError, UnknownTopicError
 from ..events import EventLog
 from ..randomness import KeyedDraws
@@ -348,10 +347,7 @@ class LiveMessageBroker:
 
     def _at(self, time: float, act: Callable[[Any], None]) -> None:
         if self.env.now <= time < math.inf:
-            event = Event(self.env)
-            event._ok, event._value = True, None
-            event.callbacks.append(act)  # type: ignore[union-attr]
-            schedule_at(self.env, event, time)
+            at(self.env, time, act)
 
     def _go_down(self, _: Any) -> None:
         self.write("outage", -1, "starts")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import simpy
-from simpy.events import Event
 
-from ..engine import AFTER_WORK, Steps, interrupt, request_of, schedule_at
+from ..engine import AFTER_WORK, Steps, at, interrupt, request_of
 from ..errors import TimeoutExceededError
 from ..events import EventLog
 from ..resilience.base import LivePolicy, Policy
@@ -112,10 +111,7 @@ class LiveDeadline(LivePolicy):
             if limit[0] is not None:
                 interrupt(limit[0], limit)
 
-        event = Event(self.env)
-        event._ok, event._value = True, None
-        event.callbacks.append(expire)  # type: ignore[union-attr]
-        schedule_at(self.env, event, when, self._priority)  # type: ignore[arg-type]
+        at(self.env, when, expire, self._priority)
         return limit
 
     def _exceeded(self) -> TimeoutExceededError:

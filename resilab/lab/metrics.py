@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from ..events import Event, Transition
 from ..validation import one_of
-from .records import ATTEMPT_FIELDS, OUTCOMES, SUCCESS, TIMEOUT
-
-if TYPE_CHECKING:
-    from .result import Result
+from .records import OUTCOMES, SUCCESS, TIMEOUT
+from .world import World
 
 QUANTITIES = ("in_flight", "queue_length", "busy_workers", "breaker_state")
-_FIELD = {name: index for index, name in enumerate(ATTEMPT_FIELDS)}
 
 
-def summary(result: Result) -> dict[str, float]:
+class Rows(Protocol):
+    """The rows of a run, as a `Result` has them."""
+
+    @property
+    def scenario(self) -> World[Any]: ...
+    @property
+    def horizon(self) -> float | None: ...
+    @property
+    def columns(self) -> dict[str, np.ndarray]: ...
+    @property
+    def services(self) -> tuple[str, ...]: ...
+    @property
+    def attempt_rows(self) -> np.ndarray | None: ...
+    def attempts_array(self) -> np.ndarray: ...
+    def events_rows(self) -> tuple[Event, ...]: ...
+
+
+def summary(result: Rows) -> dict[str, float]:
     """Return the headline numbers of a run.
 
     | number | meaning |
@@ -34,9 +49,10 @@ def summary(result: Result) -> dict[str, float]:
 
     The last two need a recorded run, and are NaN without one or without any work.
     """
-    outcome, latency = result.columns["outcome"], result.latency
+    outcome = result.columns["outcome"]
+    latency = result.columns["end"] - result.columns["arrival"]
     has_ended = outcome >= 0
-    total = len(result)
+    total = len(outcome)
     shares = {
         f"{word}_rate": _divide(int(np.count_nonzero(outcome == code)), total) for code, word in enumerate(OUTCOMES)
     }
@@ -53,25 +69,11 @@ def summary(result: Result) -> dict[str, float]:
     return numbers
 
 
-def services_of(scenario: Any) -> list[Any]:
-    """Return the services of a scenario and those that they call, each once, callers first."""
-    services: dict[str, Any] = {}
-
-    def add(service: Any) -> None:
-        if services.setdefault(service.name, service) is service:
-            for call in getattr(service, "calls", ()):
-                add(call.service)
-
-    for part in scenario.parts:
-        add(part.service)
-    return list(services.values())
-
-
 def _divide(part: float, total: float) -> float:
     return part / total if total else np.nan
 
 
-def _seconds(result: Result) -> float:
+def _seconds(result: Rows) -> float:
     """Return for how long requests could arrive."""
     duration: float = result.scenario.duration  # type: ignore[assignment]
     return duration if result.horizon is None else min(duration, result.horizon)
@@ -82,19 +84,18 @@ def _percentiles(latency: np.ndarray, suffix: str) -> dict[str, float]:
     return {f"p{p}{suffix}": float(value) for p, value in zip((50, 95, 99), values, strict=True)}
 
 
-def _worker_time(result: Result) -> tuple[float, float]:
+def _worker_time(result: Rows) -> tuple[float, float]:
     if result.attempt_rows is None or not len(result.attempt_rows):
         return np.nan, np.nan
     rows = result.attempt_rows
-    ends = rows[:, _FIELD["work_end"]]
-    used = ends - rows[:, _FIELD["work_start"]]
-    workers = {service.name: service.workers for service in services_of(result.scenario)}
-    there_was = sum(workers.values()) * max(ends.max(), _seconds(result))
-    wasted = used[rows[:, _FIELD["outcome"]] == TIMEOUT].sum()
+    used = rows["work_end"] - rows["work_start"]
+    workers = sum(service.workers for service in result.scenario.services)
+    there_was = workers * max(rows["work_end"].max(), _seconds(result))
+    wasted = used[rows["outcome"] == TIMEOUT].sum()
     return _divide(float(used.sum()), float(there_was)), _divide(float(wasted), float(used.sum()))
 
 
-def timeline(result: Result, quantity: str, source: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def timeline(result: Rows, quantity: str, source: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return a quantity over time as a step function, exact and without polling.
 
     Args:
@@ -114,11 +115,10 @@ def timeline(result: Result, quantity: str, source: str | None = None) -> tuple[
         return _breaker_states(result, source)
     rows = result.attempts_array()
     service = 0 if source is None else result.services.index(one_of("source", source, result.services))
-    rows = rows[rows[:, _FIELD["service"]] == service]
-    started = rows[:, _FIELD["work_start"]]
+    rows = rows[rows["service"] == service]
     if quantity == "queue_length":
-        return steps(rows[:, _FIELD["start"]], started)
-    return steps(started, rows[:, _FIELD["work_end"]])
+        return steps(rows["start"], rows["work_start"])
+    return steps(rows["work_start"], rows["work_end"])
 
 
 def steps(up: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,19 +135,25 @@ def steps(up: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return times[is_last], values[is_last]
 
 
-def breakers(result: Result) -> list[str]:
+def breakers(result: Rows) -> list[str]:
     """Return the names of the breakers that changed their state, in order of first change."""
-    return list(dict.fromkeys(row[1] for row in result.events_rows() if row[2] == "transition"))
+    return list(dict.fromkeys(event.source for event, _ in _transitions(result)))
 
 
-def _breaker_states(result: Result, source: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _transitions(result: Rows) -> list[tuple[Event, Transition]]:
+    return [
+        (event, event.detail)
+        for event in result.events_rows()
+        if event.type == "transition" and isinstance(event.detail, Transition)
+    ]
+
+
+def _breaker_states(result: Rows, source: str | None) -> tuple[np.ndarray, np.ndarray]:
     levels = {"closed": 0, "half_open": 1, "open": 2}
     names = breakers(result)
     name = source or (names[0] if names else "")
     changes = [
-        (row[0], levels.get(row[4].split(" -> ")[1], 0))
-        for row in result.events_rows()
-        if row[2] == "transition" and row[1] == name
+        (event.time, levels.get(change.after, 0)) for event, change in _transitions(result) if event.source == name
     ]
     times = np.array([0.0] + [time for time, _ in changes])
     values = np.array([0] + [level for _, level in changes])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..events import EventLog
+from ..events import Event, events_frame
 from .metrics import summary, timeline
-from .records import ATTEMPT_FIELDS, OUTCOMES
-from .scenario import Scenario
+from .records import OUTCOMES
+from .world import World
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,8 @@ class Result:
             client, operation. Codes index `OUTCOMES`, `causes` and the operations.
         causes: Words of the cause codes; the first is no cause.
         services: Names of the services, by number.
-        attempt_rows: Array of shape (attempts, 9), see `ATTEMPT_FIELDS`, or None.
-        event_rows: Rows of the events, or None.
+        attempt_rows: Array of `records.ATTEMPT`, one a call, or None.
+        event_rows: The events, or None.
 
     Example:
         >>> import resilab as rl
@@ -39,14 +39,14 @@ class Result:
         (Result(seed=0: 10 requests: 10 success), 10, 10)
     """
 
-    scenario: Scenario
+    scenario: World[Any]
     seed: int
     horizon: float | None
     columns: dict[str, np.ndarray]
     causes: tuple[str, ...]
     services: tuple[str, ...]
     attempt_rows: np.ndarray | None
-    event_rows: tuple[tuple[float, str, str, int, str], ...] | None
+    event_rows: tuple[Event, ...] | None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self.counts().items() if count)
@@ -88,9 +88,9 @@ class Result:
                 "attempts": columns["attempts"],
             }
         )
-        if self.scenario.operations:
-            names = [operation.name for operation in self.scenario.operations]
-            frame.insert(2, "operation", pd.Categorical.from_codes(columns["operation"], categories=names))
+        if self.scenario.kinds:
+            kinds = pd.Categorical.from_codes(columns["operation"], categories=list(self.scenario.kinds))
+            frame.insert(2, "operation", kinds)
         return frame
 
     @cached_property
@@ -103,39 +103,37 @@ class Result:
         """
         import pandas as pd
 
-        rows = dict(zip(ATTEMPT_FIELDS, self.attempts_array().T, strict=True))
+        rows = self.attempts_array()
         frame = pd.DataFrame(
             {
-                "request_id": rows["request_id"].astype(np.int64),
-                "attempt": rows["attempt"].astype(np.int32),
+                "request_id": rows["request_id"],
+                "attempt": rows["attempt"],
                 "start": rows["start"],
                 "end": rows["end"],
-                "outcome": pd.Categorical.from_codes(rows["outcome"].astype(np.int8), categories=OUTCOMES),
-                "cause": self._causes(rows["cause"].astype(np.int16)),
+                "outcome": pd.Categorical.from_codes(rows["outcome"], categories=OUTCOMES),
+                "cause": self._causes(rows["cause"]),
                 "queue_time": rows["work_start"] - rows["start"],
                 "service_time": rows["work_end"] - rows["work_start"],
             }
         )
         if len(self.services) > 1:
-            service = pd.Categorical.from_codes(rows["service"].astype(np.int16), categories=list(self.services))
+            service = pd.Categorical.from_codes(rows["service"], categories=list(self.services))
             frame.insert(2, "service", service)
         return frame
 
     @cached_property
     def events(self) -> pd.DataFrame:
         """One row a notable event: time, source, type, request_id (-1 if none), detail."""
-        log = EventLog()
-        log.rows = list(self.events_rows())
-        return log.to_frame()
+        return events_frame(self.events_rows())
 
     def attempts_array(self) -> np.ndarray:
-        """Return the attempts as an array of shape (attempts, 9), see `ATTEMPT_FIELDS`."""
+        """Return the attempts as an array of `records.ATTEMPT`: `rows["start"]` and so on."""
         if self.attempt_rows is None:
             raise ValueError("attempts were not recorded: simulate with record=True")
         return self.attempt_rows
 
-    def events_rows(self) -> tuple[tuple[float, str, str, int, str], ...]:
-        """Return the events as tuples of time, source, type, request_id and detail."""
+    def events_rows(self) -> tuple[Event, ...]:
+        """Return the events as `Event` tuples of time, source, type, request_id and detail."""
         if self.event_rows is None:
             raise ValueError("events were not recorded: simulate with record=True")
         return self.event_rows

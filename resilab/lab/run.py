@@ -1,34 +1,45 @@
-"""Run a scenario: every request that arrives ends, exactly once, in one of five outcomes."""
+"""Run a scenario: every request that arrives ends, exactly once, in one of five outcomes.
+
+The life of one request:
+
+1. `workload.py` says when it arrives; `_Arrivals` or `_Users` below let it enter.
+2. `Run.enter` gives it a row in `records.RequestColumns` and starts its task (`engine.Task`).
+3. The task runs the call of its client: the policies of `resilience/`, the outermost first.
+4. The innermost calls `service.LiveService.request`, which counts the send and makes a `Job`.
+5. The job waits in the queue, is served for a time drawn by its key (`randomness`), and ends.
+6. The service writes the row of the attempt; a tier (`tiers.py`) has called services below meanwhile.
+7. Reply or error pass outwards: retries, fallbacks, breakers see it, and write events (`events.py`).
+8. The task ends: `Run._ended` writes end, outcome and cause (`errors.py` knows both).
+9. When all have ended, or at the horizon, `Run.result` makes a `Result` of the columns.
+10. `metrics.py` derives headline numbers and time lines from the rows; `plots` draws them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import simpy
 
 from ..engine import OnEnd, Request, Steps, Ticks, interrupt, start
-from ..errors import NEVER_HANDLED, ResilienceError, UnfinishedRunError
+from ..errors import NEVER_HANDLED, UnfinishedRunError, cause_of
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
-from ..resilience.base import Policy
-from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
 from ..validation import flag, instance, positive, whole
-from .records import DEGRADED, FAILURE, OPEN, OUTCOMES, AttemptColumns, Causes, RequestColumns, merge
-from .result import Result
-from .scenario import Scenario
-from .service import Job, LiveService
-from .workload import ClosedLoop
+from .records import DEGRADED, OPEN, AttemptColumns, Causes, RequestColumns, merge
+from .service import Job, Service
+from .workload import ClosedLoop, Workload
+from .world import World
 
+R = TypeVar("R")
 Call = Callable[[], Steps]
-_CODES = {word: code for code, word in enumerate(OUTCOMES)}
 _PACK_EVERY = 4096
-_KEYS = 1 << 20  # of each operation, so that no two of them meet the same luck at a service they share
+_KEYS = 1 << 20  # of each stream, so that no two of them meet the same luck at a service they share
 
 
-def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, record: bool = True) -> Any:
+def simulate(scenario: World[R], seed: int = 0, *, horizon: float | None = None, record: bool = True) -> R:
     """Play a scenario and return what happened to every request.
 
     Requests arrive for `scenario.duration` seconds; the run ends when every request
@@ -37,8 +48,7 @@ def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, reco
     luck, so that their difference is due to their settings.
 
     Args:
-        scenario: What to play: a `Scenario`, or another spec with a method
-            `play(seed, horizon=, record=)`.
+        scenario: What to play: a `Scenario`, or that of another world.
         seed: A whole number of at least 0.
         horizon: Simulated seconds after which the run stops. Requests that are open
             then have no outcome and no end. None runs until all have ended.
@@ -49,7 +59,7 @@ def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, reco
             horizon. The message says which and why.
 
     Example:
-        >>> from resilab import Poisson, Service, Steady
+        >>> from resilab import Scenario, Service, Steady
         >>> result = simulate(Scenario(Steady(rate=10), Service(workers=2, latency=0.1), duration=1.0))
         >>> result.counts()["success"]
         10
@@ -58,97 +68,126 @@ def simulate(scenario: Any, seed: int = 0, *, horizon: float | None = None, reco
     flag("record", record)
     if horizon is not None:
         positive("horizon", horizon)
-    if hasattr(scenario, "play"):
-        return scenario.play(seed, horizon=horizon, record=record)
-    instance("scenario", scenario, Scenario)
-    return _Run(scenario, seed, record).play(horizon)
+    instance("scenario", scenario, World)
+    return scenario.play(seed, horizon=horizon, record=record)
 
 
-class _Run:
-    """One run: the live parts and the columns they write."""
+class Closable(Protocol):
+    """What has to know that a run was stopped: calls that are cut off then have not timed out."""
 
-    def __init__(self, scenario: Scenario, seed: int, record: bool) -> None:
+    has_closed: bool
+
+
+class Stream(NamedTuple):
+    """One kind of request: its name, with which its random streams begin, and when it arrives."""
+
+    name: str
+    workload: Workload | ClosedLoop
+
+
+class Run:
+    """One run of any scenario: what lives in it, and the columns that it writes.
+
+    A world makes one, binds its parts to `env`, says in `calls` what a request does, plays
+    it, and makes its result.
+
+    Args:
+        scenario: What is played.
+        seed: Seed of all random draws.
+        record: Whether attempts and events are written.
+        streams: The kinds of requests.
+        clients: How many clients they come from.
+
+    Attributes:
+        env, causes, log: The clock, the numbers of causes, the events or None.
+        services: The live services by name.
+        attempts: Where each service writes, by name; empty if nothing is recorded.
+        calls: For each client and stream: the generator function that a request runs.
+        columns: The rows of the requests.
+        count: How many have arrived.
+        open: The tasks of those that have not ended, by row.
+        on_all_ended: Called once when all requests of open workloads have arrived and ended.
+    """
+
+    def __init__(
+        self, scenario: World[Any], seed: int, record: bool, streams: Sequence[Stream], clients: int = 1
+    ) -> None:
         self.scenario = scenario
         self.seed = seed
+        self.streams = streams
+        self.clients = clients
         self.env = simpy.Environment()
         self.causes = Causes()
         self.log = EventLog() if record else None
         self.attempts: dict[str, AttemptColumns] = {}
-        self.services: dict[str, LiveService] = {}
-        for part in scenario.parts:
-            self._bind_service(part.service)
-        self.calls = [self._bind_client(client) for client in range(scenario.clients)]
+        self.services: dict[str, Closable] = {}
+        self.calls: list[list[Call]] = []
         self.open: dict[int, Any] = {}
+        self.count = 0
+        self.on_all_ended: Callable[[], object] | None = None
         self._runs_on: list[Request] = []  # ended, but work for them was left behind
         self._is_over = False
-        self.count = 0
         self.ended = self._ended  # bound once for all tasks
 
-    def _bind_service(self, service: Any, level: int = 1) -> LiveService:
-        """Bind a service and those that it calls, each once."""
-        if service.name not in self.services:
-            if self.log is not None:
-                self.attempts[service.name] = AttemptColumns()
-            self.services[service.name] = live = service.bind(
-                self.env, seed=self.seed, attempts=self.attempts.get(service.name), causes=self.causes
-            )
-            for call in getattr(service, "calls", ()):
-                live.connect(self._bind_service(call.service, level + 1), call.policy, self.log, level, call.share)
-        return self.services[service.name]
+    def columns_of(self, name: str) -> AttemptColumns | None:
+        """Return where the service of that name writes its attempts; None if nothing is recorded."""
+        if self.log is None:
+            return None
+        return self.attempts.setdefault(name, AttemptColumns())
 
-    def _bind_client(self, client: int) -> list[Call]:
-        """Bind the policies of one client and return its call of each operation."""
-        scenario = self.scenario
-        name = "" if scenario.clients == 1 else f"client_{client}"
-        shared = self._bind(scenario.policy, name)
-        calls = []
-        for part in scenario.parts:
-            request: Call = self.services[part.service.name].request
-            if scenario.operations:
-                request = self._bind(part.policy, "/".join(filter(None, (name, part.name)))).around(request)
-            calls.append(shared.around(request))
-        return calls
+    def bind(self, service: Service, level: int = 1) -> Any:
+        """Return the live service, bound with those that it calls, each once."""
+        name = service.name
+        if name not in self.services:
+            attempts = self.columns_of(name)
+            live: Any = service.bind(self.env, seed=self.seed, attempts=attempts, causes=self.causes)
+            self.services[name] = live
+            for call in service.downstream():
+                live.connect(self.bind(call.service, level + 1), call.policy, self.log, level, call.share)
+        return self.services[name]
 
-    def _bind(self, policy: Policy, name: str) -> LiveResiliencePolicy:
-        return ResiliencePolicy(policy).bind(self.env, seed=self.seed, log=self.log, name=name or None)
-
-    def play(self, horizon: float | None) -> Result:
-        scenario = self.scenario
+    def play(self, horizon: float | None) -> None:
+        """Let the requests arrive, and run until all have ended, or to the horizon."""
         arrivals = _Arrivals(self)
-        self.columns = RequestColumns(len(arrivals.times))
+        self.expected = len(arrivals.times)
+        self.columns = RequestColumns(self.expected)
         arrivals.begin()
-        for index, part in enumerate(scenario.parts):
-            if isinstance(part.workload, ClosedLoop):
-                _Users(self, index, part.workload, part.name)
+        for index, stream in enumerate(self.streams):
+            if isinstance(stream.workload, ClosedLoop):
+                _Users(self, index, stream.workload, stream.name)
         self.env.run(horizon)
         if self.open and horizon is None:
             raise UnfinishedRunError(self._why_open())
         self._stop()
         for request in self._runs_on:
             self.columns.attempts[request.id] = request.sends
-        return Result(
-            scenario=scenario,
-            seed=self.seed,
-            horizon=horizon,
-            columns={name: values[: self.count].copy() for name, values in self.columns.arrays.items()},
-            causes=tuple(self.causes.words),
-            services=tuple(self.services),
-            attempt_rows=merge(list(self.attempts.values())) if self.attempts else None,
-            event_rows=None if self.log is None else tuple(self.log.rows),
-        )
 
-    def enter(self, key: int, part: int, client: int, on_end: OnEnd | None = None) -> None:
+    def result(self, kind: Callable[..., R], horizon: float | None, **more: Any) -> R:
+        """Return the rows as a result of that kind, with what else it has."""
+        values = {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "horizon": horizon,
+            "columns": self.columns.first(self.count),
+            "causes": tuple(self.causes.words),
+            "services": tuple(self.attempts) or tuple(self.services),
+            "attempt_rows": merge(self.attempts.values()) if self.attempts else None,
+            "event_rows": None if self.log is None else tuple(self.log.rows),
+        }
+        return kind(**(values | more))
+
+    def enter(self, key: int, stream: int, client: int, on_end: OnEnd | None = None) -> None:
         """Let a request arrive now, in the next row."""
         number = self.count
         columns = self.columns
         if number == columns.capacity:
             columns.grow()
         columns.arrival[number] = self.env.now
-        if part or client:
-            columns.operation[number] = part
+        if stream or client:
+            columns.operation[number] = stream
             columns.client[number] = client
         self.count = number + 1
-        task = start(self.env, self.calls[client][part](), Request(number, key), None, on_end or self.ended)
+        task = start(self.env, self.calls[client][stream](), Request(number, key), None, on_end or self.ended)
         if task.callbacks is not None:
             self.open[number] = task
 
@@ -163,19 +202,16 @@ class _Run:
         elif isinstance(value, NEVER_HANDLED) or not isinstance(value, Exception):
             return self._is_over
         else:
-            self._end_badly(number, value)
+            columns.outcome[number], columns.cause[number] = self.causes.of(value)
         columns.end[number] = self.env.now
         if request.sends != 1:
             columns.attempts[number] = request.sends
         if request.has_abandoned:
             self._runs_on.append(request)
         self.open.pop(number, None)
+        if self.on_all_ended is not None and not self.open and self.count == self.expected:
+            self.on_all_ended()
         return True
-
-    def _end_badly(self, number: int, error: Exception) -> None:
-        outcome = _CODES[error.outcome] if isinstance(error, ResilienceError) else FAILURE
-        self.columns.outcome[number] = outcome
-        self.columns.cause[number] = self.causes.code(cause_of(error))
 
     def pack(self) -> None:
         """Pack the rows so far, which takes less memory."""
@@ -187,7 +223,7 @@ class _Run:
         self._is_over = True
         for service in self.services.values():
             service.has_closed = True
-        for number, process in self.open.items():
+        for number, process in list(self.open.items()):
             self.columns.outcome[number] = OPEN
             self.columns.attempts[number] = process.request.sends
             if not interrupt(process, "horizon"):
@@ -204,11 +240,6 @@ class _Run:
         return "\n  ".join(lines)
 
 
-def cause_of(error: BaseException) -> str:
-    """Return the word by which frames name an error."""
-    return error.cause if isinstance(error, ResilienceError) else type(error).__name__
-
-
 def _state_of(process: Any) -> str:
     """Say what an open request waits for."""
     target = process.target
@@ -222,34 +253,39 @@ def _state_of(process: Any) -> str:
 class _Arrivals:
     """The open workloads, merged in order of time."""
 
-    def __init__(self, run: _Run) -> None:
-        scenario = run.scenario
-        times, parts, keys = [np.empty(0)], [np.empty(0, np.int16)], [np.empty(0, np.int32)]
-        for index, part in enumerate(scenario.parts):
-            if not isinstance(part.workload, ClosedLoop):
-                stream = stream_name(part.name, "arrivals")
-                own = part.workload.arrivals(scenario.duration, run.seed, stream)  # type: ignore[arg-type]
+    def __init__(self, run: Run) -> None:
+        times, streams, keys = [np.empty(0)], [np.empty(0, np.int16)], [np.empty(0, np.int32)]
+        for index, stream in enumerate(run.streams):
+            if not isinstance(stream.workload, ClosedLoop):
+                name = stream_name(stream.name, "arrivals")
+                own = stream.workload.arrivals(run.scenario.duration, run.seed, name)  # type: ignore[arg-type]
                 times.append(own)
-                parts.append(np.full(len(own), index, np.int16))
+                streams.append(np.full(len(own), index, np.int16))
                 keys.append(np.arange(index * _KEYS, index * _KEYS + len(own), dtype=np.int32))
         merged = np.concatenate(times)
         order = np.argsort(merged, kind="stable")
-        draws = KeyedDraws(run.seed, "client", uniform).first(len(merged) if scenario.clients > 1 else 0)
+        draws = KeyedDraws(run.seed, "client", uniform).first(len(merged) if run.clients > 1 else 0)
         self.times = merged[order]
-        self._parts = memoryview(np.concatenate(parts)[order])
+        self._streams = memoryview(np.concatenate(streams)[order])
         self._keys = memoryview(np.concatenate(keys)[order])
-        self._clients = memoryview((draws * scenario.clients).astype(np.int32))
+        self._clients = memoryview((draws * run.clients).astype(np.int32))
         self._run = run
         self._call = run.calls[0][0]
 
     def begin(self) -> None:
-        """Let the requests arrive. Row and key of the requests of a single client and workload are their number."""
+        """Let the requests arrive.
+
+        With a single client and stream, row and key of a request are its number and its
+        time of arrival is known: one copy then writes that column for all of them.
+        """
         run = self._run
-        if len(run.scenario.parts) == run.scenario.clients == 1 and len(self.times):
+        if len(run.streams) == run.clients == 1 and len(self.times):
             run.columns.arrays["arrival"][:] = self.times
             Ticks(run.env, self.times, self._arrive_in_row)
         else:
             Ticks(run.env, self.times, self._arrive)
+        if not len(self.times) and run.on_all_ended is not None:
+            run.on_all_ended()
 
     def _arrive_in_row(self, number: int) -> None:
         run = self._run
@@ -262,8 +298,8 @@ class _Arrivals:
 
     def _arrive(self, index: int) -> None:
         run = self._run
-        client = self._clients[index] if run.scenario.clients > 1 else 0
-        run.enter(self._keys[index], self._parts[index], client)
+        client = self._clients[index] if run.clients > 1 else 0
+        run.enter(self._keys[index], self._streams[index], client)
         if not index % _PACK_EVERY:
             run.pack()
 
@@ -271,9 +307,9 @@ class _Arrivals:
 class _Users:
     """The users of a closed workload: each thinks, asks, waits for the answer, and again."""
 
-    def __init__(self, run: _Run, part: int, workload: ClosedLoop, name: str) -> None:
+    def __init__(self, run: Run, stream: int, workload: ClosedLoop, name: str) -> None:
         self._run = run
-        self._part = part
+        self._stream = stream
         self._users = workload.users
         self._think = KeyedDraws(run.seed, stream_name(name, "think"), workload.think_time.sample)
         for user in range(workload.users):
@@ -284,7 +320,7 @@ class _Users:
         key = turn * self._users + user
         delay = self._think(key)
         if env.now + delay < self._run.scenario.duration:  # type: ignore[operator]
-            env.timeout(delay).callbacks.append(partial(self._ask, user, turn, key))  # type: ignore[union-attr]
+            env.timeout(delay).callbacks.append(partial(self._ask, user, turn, key))
 
     def _ask(self, user: int, turn: int, key: int, _: Any) -> None:
         run = self._run
@@ -294,9 +330,9 @@ class _Users:
             self._think_then_ask(user, turn + 1)
             return is_end
 
-        run.enter(self._part * _KEYS + key, self._part, user % run.scenario.clients, on_end)
+        run.enter(self._stream * _KEYS + key, self._stream, user % run.clients, on_end)
 
 
-def stream_name(operation: str, stream: str) -> str:
-    """Return the name of a random stream of an operation."""
-    return f"{operation}/{stream}" if operation else stream
+def stream_name(kind: str, stream: str) -> str:
+    """Return the name of a random stream of a kind of request."""
+    return f"{kind}/{stream}" if kind else stream

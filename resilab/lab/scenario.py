@@ -1,14 +1,18 @@
-"""Scenario: everything a run needs, as one value."""
+"""Scenario: a workload, a dependency and the policies between them, as one value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ..resilience.base import Policy
-from ..resilience.policy import ResiliencePolicy
+from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
 from ..validation import Spec, instance, positive, sequence, whole
+from .result import Result
+from .run import Call, Run, Stream
 from .service import Service
+from .tiers import below
 from .workload import ClosedLoop, Replay, Workload
+from .world import World
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Operation(Spec):
 
 
 @dataclass(frozen=True)
-class Scenario(Spec):
+class Scenario(World[Result]):
     """A workload, a dependency with its faults, and the policies between them.
 
     Args:
@@ -97,3 +101,41 @@ class Scenario(Spec):
         if self.operations:
             return self.operations
         return (Operation("", self.workload, self.service),)  # type: ignore[arg-type]
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services and those that they call, each once, callers first."""
+        found: dict[str, Service] = {}
+        for part in self.parts:
+            for service in below(part.service):
+                found.setdefault(service.name, service)
+        return tuple(found.values())
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the operations."""
+        return tuple(operation.name for operation in self.operations)
+
+    def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> Result:
+        run = Run(self, seed, record, [Stream(part.name, part.workload) for part in self.parts], self.clients)
+        run.calls = [self._client_calls(run, client) for client in range(self.clients)]
+        run.play(horizon)
+        return run.result(Result, horizon)
+
+    def _client_calls(self, run: Run, client: int) -> list[Call]:
+        """Bind the policies of one client and return its call of each operation."""
+        shared = client_policy(run, self.policy, client)
+        calls = []
+        for part in self.parts:
+            request: Call = run.bind(part.service).request
+            if self.operations:
+                request = client_policy(run, part.policy, client, part.name).around(request)
+            calls.append(shared.around(request))
+        return calls
+
+
+def client_policy(run: Run, policy: Policy, client: int, operation: str = "") -> LiveResiliencePolicy:
+    """Bind the policy of one client, around all its calls or those of one operation."""
+    names = ("" if run.clients == 1 else f"client_{client}", operation)
+    name = "/".join(filter(None, names))
+    return ResiliencePolicy(policy).bind(run.env, seed=run.seed, log=run.log, name=name or None)

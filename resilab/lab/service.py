@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import simpy
-from simpy.events import NORMAL, PENDING, Event
+from simpy.events import NORMAL
 
 from ..distributions import duration
-from ..engine import Request, Steps, caller_has_gone, schedule_at
+from ..engine import Completion, Request, Steps, at, caller_has_gone
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
 from ..validation import Spec, instance, one_of, ratio, sequence, whole
@@ -77,6 +77,10 @@ class Service(Spec):
         mean = self.latency.mean
         return self.workers / mean if mean else math.inf
 
+    def downstream(self) -> tuple[Any, ...]:
+        """Return the calls that it makes for each call it serves; a `Tier` has some."""
+        return ()
+
     def bind(
         self,
         env: simpy.Environment,
@@ -132,31 +136,15 @@ def _conditions(service: Service) -> tuple[list[float], list[_Condition]]:
 _QUEUED, _RUNNING, _DONE, _CANCELLED = range(4)
 
 
-class Job(Event):
+class Job(Completion):
     """One call at a service: the event of its own completion."""
 
-    __slots__ = (
-        "_defused",
-        "_ok",
-        "_value",
-        "callbacks",
-        "env",
-        "process",
-        "request",
-        "send",
-        "service",
-        "started",
-        "state",
-        "submitted",
-    )
+    __slots__ = ("process", "request", "send", "service", "started", "state", "submitted")
     started: float
     left = -1.0
 
     def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
-        self.env = service.env
-        self.callbacks = [service.finish]
-        self._value = PENDING
-        self._ok = True
+        super().__init__(service.env, service.finish)
         self.service = service
         self.process = process
         self.request = request
@@ -220,7 +208,7 @@ class LiveService:
         self._failure_rate = spec.failure_rate
         for time, before, after in zip(self._changes[1:], self._conditions, self._conditions[1:], strict=False):
             if after.capacity > before.capacity and time >= env.now:
-                self._schedule_restart(time)
+                at(env, time, self._restart)
 
     def request(self) -> Steps:
         """Send one call and wait for its answer: `yield from service.request()`.
@@ -265,11 +253,9 @@ class LiveService:
         key, send = job.request.key, job.send - 1
         rate = self._failure_rate
         if rate and (rate >= 1 or self._failure(key, send) < rate):
-            job._ok = False
-            job._value = ServiceError(f"{self.spec.name} failed")
+            job.fail_with(ServiceError(f"{self.spec.name} failed"))
             latency = self._failure_latency or self._latency
         else:
-            job._value = None
             latency = self._latency
         job.state = _RUNNING
         job.started = now
@@ -277,7 +263,6 @@ class LiveService:
 
     def _finish(self, job: Any) -> None:
         """Record a job that has ended and let its worker take the next one."""
-        job._defused = True
         job.state = _DONE
         now = self.env.now
         if self._record is not None:
@@ -287,7 +272,7 @@ class LiveService:
                 job.left = caller_has_gone(job.process)
             if job.left >= 0:
                 outcome, cause, end = TIMEOUT, self._timed_out, max(job.left, submitted)
-            elif job._ok:
+            elif job.ok:
                 outcome, cause, end = SUCCESS, 0, now
             else:
                 outcome, cause, end = FAILURE, self._service_error, now
@@ -327,8 +312,7 @@ class LiveService:
     def _drop(self, job: Job, now: float, outcome: int, cause: int) -> None:
         began = job.started if job.state == _RUNNING else now
         job.state = _CANCELLED
-        job._ok = True
-        job.callbacks = []
+        job.forget()
         if self._record is not None:
             self._record((job.request.id, job.send, job.submitted, now, outcome, cause, began, now))
 
@@ -339,12 +323,6 @@ class LiveService:
         self._capacity = condition.capacity
         self._factor = condition.factor
         self._failure_rate = condition.failure_rate
-
-    def _schedule_restart(self, time: float) -> None:
-        event = simpy.Event(self.env)
-        event._ok, event._value = True, None
-        event.callbacks.append(self._restart)
-        schedule_at(self.env, event, time)
 
     def _restart(self, _: Any) -> None:
         self._start_queued(self.env.now)

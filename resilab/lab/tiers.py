@@ -10,7 +10,7 @@ import simpy
 
 from ..communication.deadline import Deadline
 from ..engine import Request, Steps, caller_has_gone, interrupt, start
-from ..errors import NEVER_HANDLED, DownstreamError, ResilienceError, ServiceError
+from ..errors import NEVER_HANDLED, DownstreamError, ServiceError, cause_of
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
@@ -79,6 +79,9 @@ class Tier(Service):
             if services.setdefault(service.name, service) != service:
                 raise ValueError(f"services must have different names, got two called {service.name!r}")
 
+    def downstream(self) -> tuple[Downstream, ...]:
+        return self.calls
+
     def bind(
         self,
         env: simpy.Environment,
@@ -94,7 +97,7 @@ class Tier(Service):
 def below(service: Service) -> Iterator[Service]:
     """Yield a service and all that it calls, each caller before those it calls."""
     yield service
-    for call in getattr(service, "calls", ()):
+    for call in service.downstream():
         yield from below(call.service)
 
 
@@ -119,9 +122,8 @@ def chain(*services: Service, policy: Policy | None = None) -> Service:
     *above, leaf = services
     result = leaf
     for service in reversed(above):
-        values = {each.name: getattr(service, each.name) for each in fields(service) if each.name != "calls"}
-        own = getattr(service, "calls", ())
-        result = Tier(**values, calls=(*own, Downstream(result, policy or ResiliencePolicy())))
+        values = {field.name: getattr(service, field.name) for field in fields(Service)}
+        result = Tier(**values, calls=(*service.downstream(), Downstream(result, policy or ResiliencePolicy())))
     return result
 
 
@@ -247,10 +249,7 @@ class LiveTier(LiveService):
         except NEVER_HANDLED:
             raise
         except Exception as error:
-            job._ok = False
-            job._value = error
-        else:
-            job._value = None
+            job.fail_with(error)
         self._tasks.pop(job, None)
         self.env.schedule(job)
 
@@ -282,10 +281,9 @@ class LiveTier(LiveService):
                 job.request.handled = request.handled
 
     def _finish(self, job: Any) -> None:
-        if not job._ok:
-            error = job._value
-            word = error.cause if isinstance(error, ResilienceError) else type(error).__name__
-            self._service_error = self._causes.code(word)
+        if not job.ok:
+            # The row of a failed tier names what failed below: `LiveService` writes this code.
+            self._service_error = self._causes.code(cause_of(job.value))
         super()._finish(job)
 
     def _leave(self, job: Job) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..lab.messaging_result import MessagingResult
-from ..lab.metrics import services_of, timeline
-from ..lab.records import ATTEMPT_FIELDS, OUTCOMES
+from ..lab.metrics import timeline
+from ..lab.records import OUTCOMES
 from ..lab.result import Result
+from ..worlds.messaging_result import MessagingResult
 from .run import latency_over_time, mean_between, outcomes_over_time
 from .style import (
     INK,
@@ -27,7 +27,6 @@ from .style import (
     reach,
 )
 
-_FIELD = {name: index for index, name in enumerate(ATTEMPT_FIELDS)}
 _KEPT = {"color": KEPT_COLOUR, "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
 _BINS = 60
 _FATES = {
@@ -72,7 +71,7 @@ def workers_by_tier(result: Result, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     duration = float(result.scenario.duration or 0.0)
     edges = np.linspace(0.0, duration, _BINS + 1)
-    for number, service in enumerate(services_of(result.scenario)):
+    for number, service in enumerate(result.scenario.services):
         busy = mean_between(edges, *timeline(result, "busy_workers", service.name)) / service.workers
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
         add_line(
@@ -133,9 +132,8 @@ def calls_per_request(result: Result) -> np.ndarray:
     """Return the mean calls of each service for one request, by outcome: shape (services, 5)."""
     rows = result.attempts_array()
     counts = np.zeros((len(result.services), len(OUTCOMES)))
-    has_ended = rows[:, _FIELD["outcome"]] >= 0
-    services, outcomes = (rows[has_ended, _FIELD[name]].astype(int) for name in ("service", "outcome"))
-    np.add.at(counts, (services, outcomes), 1)
+    ended = rows[rows["outcome"] >= 0]
+    np.add.at(counts, (ended["service"], ended["outcome"]), 1)
     return counts / max(1, len(result))
 
 
@@ -155,15 +153,15 @@ def request_trace(result: Result, request_id: int, ax: Axes | None = None) -> Ax
     """
     ax = axes_or_new(ax)
     rows = result.attempts_array()
-    rows = rows[(rows[:, 0] == request_id) & (rows[:, _FIELD["outcome"]] >= 0)]
+    rows = rows[(rows["request_id"] == request_id) & (rows["outcome"] >= 0)]
     if not len(rows):
         raise ValueError(f"request_id must be that of a request with calls, got {request_id!r}")
-    rows = rows[np.lexsort((rows[:, _FIELD["service"]], rows[:, _FIELD["start"]]))]
+    rows = rows[np.lexsort((rows["service"], rows["start"]))]
     begin = result.columns["arrival"][request_id]
     heights = np.arange(len(rows))[::-1]
-    start, began, end = (rows[:, _FIELD[name]] - begin for name in ("start", "work_start", "work_end"))
+    start, began, end = (rows[name] - begin for name in ("start", "work_start", "work_end"))
     for number, service in enumerate(result.services):
-        chosen = rows[:, _FIELD["service"]] == number
+        chosen = rows["service"] == number
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
         ax.barh(heights[chosen], began[chosen] - start[chosen], 0.8, start[chosen], color=colour, alpha=0.3)
         ax.barh(heights[chosen], end[chosen] - began[chosen], 0.8, began[chosen], color=colour, label=service)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..lab.outbox_result import OutboxRunResult
-from ..lab.saga_result import CONSISTENT, SagaRunResult
-from ..lab.saga_scenario import STEPS
+from ..worlds.outbox_result import OutboxRunResult
+from ..worlds.saga import STEPS
+from ..worlds.saga_result import CONSISTENT, SagaRunResult
 from .run import outcomes_over_time
 from .style import (
     INK,

@@ -237,7 +237,7 @@ def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Resul
         The axes.
     """
     ax = axes_or_new(ax)
-    top = float(result.scenario.parts[0].service.workers)
+    top = float(result.scenario.services[0].workers)
     if baseline is not None:
         times, values = timeline(baseline, "queue_length")
         style = {"color": KEPT_COLOUR, "linewidth": 1.0, "label": "queue of baseline"}

@@ -15,10 +15,9 @@ from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.ticker import FuncFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
-from ..lab.fleet import ReplicaFault
-from ..lab.metrics import services_of
 from ..lab.result import Result
 from ..validation import instance
+from ..worlds.fleet import ReplicaFault
 
 OUTCOME_COLOURS = {
     "success": "#2a9d8f",
@@ -197,10 +196,8 @@ def describe(fault: Fault) -> str:
 
 
 def faults_of(result: Any) -> list[Fault]:
-    """Return the faults of all services of a run, in order of start; none for other kinds of runs."""
-    scenario = getattr(result, "scenario", None)
-    services = services_of(scenario) if hasattr(scenario, "parts") else []
-    return sorted((fault for each in services for fault in each.faults), key=lambda fault: fault.start)
+    """Return the faults of all services of a run, in order of start."""
+    return sorted((fault for each in result.scenario.services for fault in each.faults), key=lambda fault: fault.start)
 
 
 def mark_faults(ax: Axes, faults: Any, *, names: bool = False) -> None:

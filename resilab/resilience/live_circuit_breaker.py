@@ -10,7 +10,7 @@ import simpy
 
 from ..engine import Steps
 from ..errors import NEVER_HANDLED, CircuitOpenError
-from ..events import EventLog
+from ..events import EventLog, Transition
 from ..validation import non_negative
 from .base import LivePolicy
 from .circuit_state import BreakerMetrics, CircuitState
@@ -313,7 +313,7 @@ class LiveCircuitBreaker(LivePolicy):
             self._turn(OPEN, error=error)
 
     def _turn(self, state: CircuitState, wait: float | None = None, error: BaseException | None = None) -> None:
-        self.note("transition", f"{self._state} -> {state}")
+        self.note("transition", Transition(self._state, state))
         self._generation += 1
         self._begin(state)
         if state is OPEN:

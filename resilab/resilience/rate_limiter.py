@@ -10,7 +10,7 @@ from typing import Any
 
 import simpy
 
-from ..engine import Steps, schedule_at
+from ..engine import Steps, at
 from ..errors import RateLimitedError
 from ..events import EventLog
 from ..validation import non_negative, one_of, positive, whole
@@ -183,9 +183,7 @@ class LiveRateLimiter(LivePolicy):
     def _at(self, when: float) -> simpy.Event:
         """Return the event of the time *when*: calls that wait for one cycle share it, and so keep their order."""
         if when != self._wakes_at:
-            self._wake, self._wakes_at = self.env.event(), when
-            self._wake._ok, self._wake._value = True, None
-            schedule_at(self.env, self._wake, when)
+            self._wake, self._wakes_at = at(self.env, when), when
         return self._wake
 
     def _is_too_late(self, when: float) -> bool:

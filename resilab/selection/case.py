@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..lab.metrics import summary
 from ..lab.records import DEGRADED, SUCCESS
 from ..lab.result import Result
 from ..validation import Spec, one_of
+from ..worlds.outbox_result import OutboxRunResult
+from ..worlds.saga_result import CONSISTENT, SagaRunResult
 
 UNITS = ("%", "s", "calls")
 
@@ -65,7 +66,7 @@ class Number(Spec):
     name: str
 
     def __call__(self, result: Result) -> float:
-        return summary(result)[self.name]
+        return float(result.summary()[self.name])
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,17 @@ def most_in_flight(result: Result) -> float:
 def most_in_service(result: Result) -> float:
     """Return the largest number of calls inside the service at once, at a worker or in its queue."""
     rows = result.attempts_array()
-    begin, end = rows[:, 2], rows[:, 7]
+    begin, end = rows["start"], rows["work_end"]
     times = np.concatenate([begin, end])
     changes = np.concatenate([np.ones(len(begin)), -np.ones(len(end))])
     return float(np.cumsum(changes[np.lexsort((changes, times))]).max())
+
+
+def half_done(result: SagaRunResult) -> float:
+    """Return the share of orders that are reserved or charged, and not confirmed."""
+    return 1 - sum(result.verdicts().get(word, 0) for word in CONSISTENT) / len(result)
+
+
+def lost_messages(result: OutboxRunResult) -> float:
+    """Return the share of orders that nobody ever heard of."""
+    return result.flow()["lost"] / len(result)

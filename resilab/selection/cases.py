@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..communication.broker import MessageBroker
 from ..communication.connection_pool import ConnectionPool
+from ..consistency.database import Database
+from ..consistency.outbox_processor import OutboxProcessor
 from ..distributions import Exponential, LogNormal, Pareto
 from ..lab.faults import Outage, Slowdown
 from ..lab.scenario import Operation, Scenario
@@ -21,8 +24,9 @@ from ..resilience.fallback import Fallback
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
-from .case import Case, Number, SuccessRate, most_in_flight, most_in_service
-from .orders import MessageDay, OrderDay, half_done, lost_messages, message_delay, order_time
+from ..worlds.outbox import OutboxScenario
+from ..worlds.saga import SagaScenario
+from .case import Case, Number, SuccessRate, half_done, lost_messages, most_in_flight, most_in_service
 
 P99 = "p99 latency"
 RETRY = Retry(max_retries=3, initial_delay=0.1, max_delay=2.0, jitter="full")
@@ -305,7 +309,9 @@ def _degradation() -> tuple[Case, Case]:
 
 
 def _transactions() -> tuple[Case, Case]:
-    declines, healthy = OrderDay(decline_rate=0.1), OrderDay()
+    healthy = SagaScenario(Poisson(5), log_write_time=0.005, duration=40.0)
+    declines = healthy.replace(declined=0.1)
+    nothing_undone = {"compensate": False, "log_write_time": 0.0}  # there is no saga, and so no log
     return _pair(
         "when_to_use",
         "Distributed transactions",
@@ -318,15 +324,27 @@ def _transactions() -> tuple[Case, Case]:
             "%",
             "lower",
             half_done,
-            declines.replace(has_saga=False),
+            declines.replace(**nothing_undone),
             declines,
         ),
-        ("nothing is wrong", "time of an order", "s", "lower", order_time, healthy.replace(has_saga=False), healthy),
+        (
+            "nothing is wrong",
+            "time of an order",
+            "s",
+            "lower",
+            Number("mean_latency"),
+            healthy.replace(**nothing_undone),
+            healthy,
+        ),
     )
 
 
 def _messages() -> tuple[Case, Case]:
-    down, healthy = MessageDay(outage=10.0), MessageDay()
+    healthy = OutboxScenario(
+        Poisson(5), database=Database(), broker=MessageBroker(latency=0.01), duration=40.0,
+        processor=OutboxProcessor(poll_interval=1.0),
+    )  # fmt: skip
+    down = healthy.replace(broker=MessageBroker(latency=0.01, faults=(Outage(40 / 3, 10.0),)))
     return _pair(
         "when_to_use",
         "Message reliability",
@@ -339,8 +357,16 @@ def _messages() -> tuple[Case, Case]:
             "%",
             "lower",
             lost_messages,
-            down.replace(has_outbox=False),
+            down.replace(approach="commit_first"),
             down,
         ),
-        ("nothing is wrong", "mean delay", "s", "lower", message_delay, healthy.replace(has_outbox=False), healthy),
+        (
+            "nothing is wrong",
+            "mean delay",
+            "s",
+            "lower",
+            Number("mean_delay"),
+            healthy.replace(approach="commit_first"),
+            healthy,
+        ),
     )

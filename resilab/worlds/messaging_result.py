@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..communication.message import deliveries_frame, messages_frame
-from .metrics import steps
-from .result import Result
+from ..lab.metrics import steps
+from ..lab.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..consistency.orchestrator import STEP_COLUMNS
 from ..consistency.saga_log import COMPENSATING, LiveSagaLog
-from .result import Result
+from ..lab.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd

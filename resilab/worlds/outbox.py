@@ -1,27 +1,99 @@
-"""Play an outbox scenario."""
+"""OutboxScenario: orders in a database and messages about them in a broker, and the run that plays them."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import simpy
 
+from ..communication.broker import MessageBroker
 from ..communication.message import Message
 from ..consistency.crash import crash, is_crash
+from ..consistency.database import Database
 from ..consistency.orders import DualWriteOrderService, OrderService
 from ..consistency.outbox import Outbox
-from ..engine import Request, Steps, interrupt, start
+from ..consistency.outbox_processor import OutboxProcessor
+from ..engine import Steps, interrupt, request_of, start
 from ..errors import ResilienceError, UnfinishedRunError
+from ..lab.records import SUCCESS, TIMEOUT
+from ..lab.run import Run, Stream
+from ..lab.workload import Poisson, Workload
+from ..lab.world import World
 from ..randomness import KeyedDraws, uniform
-from .ordering import CODES, OrderRun
+from ..validation import instance, one_of, positive, ratio
 from .outbox_result import OutboxRunResult
-from .outbox_scenario import OutboxScenario
-from .records import SUCCESS, TIMEOUT, AttemptColumns
-from .run import cause_of
+
+APPROACHES = ("outbox", "commit_first", "publish_first", "publish_inside")
+
+
+@dataclass(frozen=True)
+class OutboxScenario(World[OutboxRunResult]):
+    """Create orders and tell the world about them, while things crash.
+
+    Every order is a row in a database and a message in a broker. `rl.simulate` plays
+    it: a request is an order, a success is one whose creator got an answer; an attempt
+    is a publish of its message.
+
+    Args:
+        workload: When orders arrive.
+        approach: "outbox" writes the message into the transaction of the order, and a
+            processor publishes it. The others write twice: "commit_first" publishes
+            after the commit, "publish_first" before the transaction, "publish_inside"
+            before its commit.
+        database: Where the orders are, and what its statements and commits cost.
+        processor: What publishes the outbox.
+        broker: Where messages go; its latency and its outages.
+        crash_rate: Share of the orders whose service dies within the first `work_time`
+            seconds, from 0 to 1. The moments are the same in every approach; who has
+            answered by then is not hurt.
+        idempotent: Whether the consumer heeds the event id, so that duplicates do nothing.
+        duration: Simulated seconds in which orders arrive.
+
+    Example:
+        >>> from resilab import simulate
+        >>> scenario = OutboxScenario(crash_rate=0.5, duration=10.0)
+        >>> simulate(scenario, seed=1).flow()["lost"]
+        0
+        >>> simulate(scenario.replace(approach="commit_first"), seed=1).flow()["lost"] > 0
+        True
+    """
+
+    workload: Workload = field(default_factory=lambda: Poisson(rate=10))
+    approach: str = "outbox"
+    database: Database = field(default_factory=lambda: Database(statement_time=0.002, commit_time=0.01))
+    processor: OutboxProcessor = field(default_factory=OutboxProcessor)
+    broker: MessageBroker = field(default_factory=lambda: MessageBroker(latency=0.005))
+    crash_rate: float = 0.0
+    idempotent: bool = True
+    duration: float = 60.0
+
+    def __post_init__(self) -> None:
+        instance("workload", self.workload, Workload)
+        one_of("approach", self.approach, APPROACHES)
+        instance("database", self.database, Database)
+        instance("processor", self.processor, OutboxProcessor)
+        instance("broker", self.broker, MessageBroker)
+        ratio("crash_rate", self.crash_rate)
+        positive("duration", self.duration)
+
+    @property
+    def faults(self) -> tuple[Any, ...]:
+        """The outages of the broker."""
+        return self.broker.faults
+
+    @property
+    def work_time(self) -> float:
+        """Seconds that the order service works on an order when it waits for nothing."""
+        database = self.database
+        return 2 * database.statement_time + database.commit_time + 2 * self.broker.latency.mean
+
+    def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> OutboxRunResult:
+        return _OutboxRun(self, seed, record).result_at(horizon)
 
 
 class OrderCrashedError(ResilienceError):
@@ -30,15 +102,16 @@ class OrderCrashedError(ResilienceError):
     cause = "crashed"
 
 
-class OutboxRun(OrderRun):
+class _OutboxRun(Run):
     """One run: the order service, the database, the processor, the broker, a consumer."""
 
+    scenario: OutboxScenario
+
     def __init__(self, scenario: OutboxScenario, seed: int, record: bool) -> None:
-        super().__init__(scenario, seed, record)
+        super().__init__(scenario, seed, record, [Stream("", scenario.workload)])
         env = self.env
-        if record:
-            self.attempts[scenario.broker.name] = AttemptColumns()
-        self._record = self.attempts[scenario.broker.name].append if record else None
+        columns = self.columns_of(scenario.broker.name)
+        self._record = None if columns is None else columns.append
         self.broker = scenario.broker.bind(env, seed=seed, log=self.log)
         self.subscription = self.broker.subscribe("OrderCreated", self._consume, group="consumer")
         self.database = scenario.database.bind(env)
@@ -52,15 +125,16 @@ class OutboxRun(OrderRun):
             self.outbox = Outbox().bind(self.database)
             self.processor = scenario.processor.bind(self.outbox, self, seed=seed, log=self.log)
             self.service: Any = OrderService(self.database, self.outbox)
-            start(env, self._stop_processor())
+            self.on_all_ended = self.processor.stop
         else:
             self.service = DualWriteOrderService(self.database, self, scenario.approach)
+        self.calls = [[self._order]]
 
-    def play(self, horizon: float | None) -> OutboxRunResult:
+    def result_at(self, horizon: float | None) -> OutboxRunResult:
         """Play to the end, or to the horizon."""
         if horizon is None:
             self._refuse_endless()
-        fields = self.run(horizon)
+        self.play(horizon)
         if self.processor is not None and self.processor.actor.process.is_alive:
             self.processor.actor.process.defused = True
             interrupt(self.processor.actor.process, "horizon")
@@ -68,14 +142,21 @@ class OutboxRun(OrderRun):
         for copy in self.subscription.copies:
             stored[copy.message.event_id].append(copy.message.published)
         orders = {row["id"] - 1: row["created_at"] for row in self.database.rows("orders")}
-        count = len(fields["columns"]["arrival"])
-        fields["columns"]["attempts"][:] = [self._sent[number] for number in range(count)]
-        fields["services"] = (self.scenario.broker.name,)
-        tables = {name: self._table(name) for name in self.database.tables}
-        rows = tuple(self._message_row(number, orders.get(number), stored[number]) for number in range(count))
-        return OutboxRunResult(**fields, message_rows=rows, tables=tables, transactions=self.database.commits)
+        for number in range(self.count):
+            self.columns.attempts[number] = self._sent[number]
+        return self.result(
+            OutboxRunResult,
+            horizon,
+            services=(self.scenario.broker.name,),
+            message_rows=tuple(
+                self._message_row(number, orders.get(number), stored[number]) for number in range(self.count)
+            ),
+            tables={name: self._table(name) for name in self.database.tables},
+            transactions=self.database.commits,
+        )
 
-    def handle(self, request: Request) -> Steps:
+    def _order(self) -> Steps:
+        request: Any = request_of(self.env.active_process)
         number = request.id
         order = {"id": number + 1, "customer_id": number % 100, "total": 10.0}
         rate = self.scenario.crash_rate
@@ -108,7 +189,7 @@ class OutboxRun(OrderRun):
             outcome, cause = TIMEOUT, self.causes.code("crashed")
             raise
         except ResilienceError as error:
-            outcome, cause = CODES[error.outcome], self.causes.code(cause_of(error))
+            outcome, cause = self.causes.of(error)
             raise
         finally:
             if self._record is not None:
@@ -119,11 +200,6 @@ class OutboxRun(OrderRun):
         number = message.event_id
         if not (self.scenario.idempotent and self.effects[number]):
             self.effects[number] += 1
-
-    def _stop_processor(self) -> Steps:
-        yield self.all_ended
-        assert self.processor is not None
-        self.processor.stop()
 
     def _refuse_endless(self) -> None:
         endless = [fault for fault in self.scenario.broker.faults if fault.end == math.inf]

@@ -1,28 +1,130 @@
-"""The live fleet: a load balancer over replicas, and the run that plays it."""
+"""Fleet: replicas of one service behind a load balancer, watched by Kubernetes probes."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
 
+from ..distributions import duration as as_distribution
 from ..engine import Request, Steps, request_of
 from ..errors import NoReplicaError
 from ..events import EventLog
+from ..health.pod import KubernetesPod
+from ..health.probe import KubernetesProbe
+from ..lab.faults import Fault
+from ..lab.records import AttemptColumns, Causes
 from ..randomness import KeyedDraws, uniform
-from .fleet import Fleet, FleetScenario
-from .fleet_result import FleetResult
-from .records import AttemptColumns, Causes
-from .replica import Call, Replica
-from .result import Result
-from .run import _Run
+from ..validation import Spec, instance, one_of, ratio, sequence, whole
+from .replica import Call, Dependency, Replica, ReplicaFault
 
-PATIENCE = 3600.0
-"""Seconds after the last arrival at which probes end, so that a run with requests that
-stay open for ever ends, and says so."""
+BALANCINGS = ("round_robin", "random", "least_loaded")
+
+
+@dataclass(frozen=True)
+class Fleet(Spec):
+    """Replicas of one service behind a load balancer.
+
+    The balancer sends to the replicas that are ready. A call whose caller has gone is
+    taken from its worker or queue. A container that is killed loses its calls.
+
+    Args:
+        replicas: How many, at least 1.
+        workers: Calls that each replica serves at once.
+        latency: Distribution of the time of a call at its worker, or seconds.
+        queue_limit: Places in the queue of each replica; None is no limit.
+        failure_rate: Share of calls that fail, from 0 to 1.
+        balancing: "round_robin", "random", or "least_loaded" (fewest calls inside; the
+            first of equals).
+        pod: The probes, the grace period and the back-off of each replica.
+        startup_time: Distribution of the time until a new container listens, or
+            seconds; until then it refuses.
+        faults: `ReplicaFault`s, in any number.
+        dependency: A `Dependency`, or None.
+        probe_failure_rate: Share of probes that fail although nothing is wrong.
+        probes_need_worker: True lets probes queue for a worker behind the requests, and
+            hold it for one latency.
+        is_warm: True begins with replicas that are ready.
+        name: What frames and events call it; replicas are "name/0" and so on.
+
+    Example:
+        >>> Fleet(replicas=3, workers=10, latency=0.1).workers_in_all
+        30
+    """
+
+    replicas: int
+    workers: int
+    latency: Any
+    queue_limit: int | None = None
+    failure_rate: float = 0.0
+    balancing: str = "round_robin"
+    pod: KubernetesPod = field(
+        default_factory=lambda: KubernetesPod(liveness=KubernetesProbe(), readiness=KubernetesProbe())
+    )
+    startup_time: Any = 0.0
+    faults: tuple[ReplicaFault, ...] = ()
+    dependency: Dependency | None = None
+    probe_failure_rate: float = 0.0
+    probes_need_worker: bool = False
+    is_warm: bool = True
+    name: str = "fleet"
+
+    def __post_init__(self) -> None:
+        whole("replicas", self.replicas, minimum=1)
+        whole("workers", self.workers, minimum=1)
+        object.__setattr__(self, "latency", as_distribution("latency", self.latency))
+        if self.queue_limit is not None:
+            whole("queue_limit", self.queue_limit)
+        ratio("failure_rate", self.failure_rate)
+        one_of("balancing", self.balancing, BALANCINGS)
+        instance("pod", self.pod, KubernetesPod)
+        object.__setattr__(self, "startup_time", as_distribution("startup_time", self.startup_time))
+        faults: tuple[Any, ...] = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
+        for fault in faults:
+            instance("faults", fault, ReplicaFault)
+            if fault.replica >= self.replicas:
+                raise ValueError(f"replica of a fault must be < {self.replicas}, got {fault.replica}")
+        object.__setattr__(self, "faults", faults)
+        instance("dependency", self.dependency, (Dependency, type(None)))
+        ratio("probe_failure_rate", self.probe_failure_rate)
+        instance("name", self.name, str)
+
+    @property
+    def workers_in_all(self) -> int:
+        """The workers of all replicas."""
+        return self.replicas * self.workers
+
+    @property
+    def capacity(self) -> float:
+        """The calls per second that all replicas together can serve."""
+        mean = self.latency.mean
+        return self.workers_in_all / mean if mean else math.inf
+
+    def bind(
+        self,
+        env: simpy.Environment,
+        *,
+        seed: int = 0,
+        attempts: AttemptColumns | None = None,
+        causes: Causes | None = None,
+        log: EventLog | None = None,
+    ) -> LiveFleet:
+        """Make the live fleet in *env*: `reply = yield from fleet.request()`.
+
+        Its probes ask until the simulation ends, so give `env.run` an end.
+
+        Args:
+            env: Any `simpy.Environment`.
+            seed: Seed of service times, failures, balancing and probes.
+            attempts: Where to write a row for each call. None writes nothing.
+            causes: Numbers for the words of the rows' causes.
+            log: Where to write what happens to replicas. None writes nothing.
+        """
+        return LiveFleet(self, env, seed, attempts, causes or Causes(), log)
 
 
 class LiveFleet:
@@ -172,35 +274,3 @@ class LiveFleet:
             code = self._causes.code(cause)
             self._attempts.append((id, call.send, call.submitted, end, outcome, code, work_start, work_end))
             self.routes.append((id, call.send, number))
-
-
-class _FleetRun(_Run):
-    """A run whose probes end when every request has ended."""
-
-    fleet: LiveFleet
-
-    def __init__(self, scenario: FleetScenario, seed: int, record: bool) -> None:
-        super().__init__(scenario, seed, record)  # type: ignore[arg-type]
-        self.fleet = self.services[scenario.fleet.name]  # type: ignore[assignment]
-        self.fleet.log = self.log
-        self.fleet.is_over = self._has_ended
-
-    def _has_ended(self) -> bool:
-        now, last = self.env.now, self.scenario.duration
-        assert last is not None
-        return now >= last and (not self.open or now >= last + PATIENCE)
-
-
-def play(scenario: FleetScenario, seed: int, horizon: float | None, record: bool) -> FleetResult:
-    """Play *scenario* and return what happened, replicas and probes included."""
-    run = _FleetRun(scenario, seed, record)
-    result = run.play(horizon)
-    values = {field.name: getattr(result, field.name) for field in dataclasses.fields(Result)}
-    fleet = run.fleet
-    return FleetResult(
-        **values,
-        end=run.env.now,
-        routes=tuple(fleet.routes),
-        state_rows=tuple(fleet.states),
-        probe_rows=tuple(fleet.probes),
-    )

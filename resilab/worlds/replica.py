@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import simpy
 
@@ -13,17 +14,105 @@ from ..errors import (
     NEVER_HANDLED,
     ReplicaLostError,
     ReplicaRefusedError,
-    ResilienceError,
     ServiceError,
     ServiceOverloadedError,
+    cause_of,
 )
+from ..health.probe import PROBES
 from ..health.registry import HealthCheck, HealthCheckRegistry
+from ..lab.faults import Fault
+from ..lab.records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT
+from ..lab.service import Service
+from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from .fleet import Dependency
-from .records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT
+from ..validation import Spec, instance, one_of, positive, ratio, sequence, whole
 
-if TYPE_CHECKING:
-    from .live_fleet import LiveFleet
+MODES = ("hang", "refuse", "crash")
+
+
+@dataclass(frozen=True)
+class ReplicaFault(Fault):
+    """Something wrong with one replica.
+
+    | mode | its calls | its probes |
+    |---|---|---|
+    | "hang" | start no work and wait; those under way go on | get no answer |
+    | "refuse" | fail at once; those under way go on | fail at once |
+    | "crash" | fail at once, those under way too | the container ends by itself |
+
+    Args:
+        start: Seconds from the start of the run.
+        duration: Seconds; infinity lasts until a restart.
+        replica: Which one, from 0.
+        mode: "hang", "refuse" or "crash".
+        cured_by_restart: Whether a new container is free of it. A crash that is not
+            cured ends every container of the window as soon as it listens.
+    """
+
+    duration: float = math.inf
+    replica: int = 0
+    mode: str = "hang"
+    cured_by_restart: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("replica", self.replica)
+        one_of("mode", self.mode, MODES)
+        if not self.cured_by_restart and self.duration == math.inf:
+            raise ValueError("duration of a fault that no restart cures must be finite, got inf")
+
+
+@dataclass(frozen=True)
+class Dependency(Spec):
+    """What all replicas share, a database for instance: a worker is held while its call runs.
+
+    Args:
+        service: The dependency and its faults.
+        share: Share of requests that need it, from 0 to 1; the others are served without.
+        checked_by: Kinds of probes that call it: "readiness", "liveness", "startup".
+        critical: Whether its failure fails such a probe; otherwise the answer is
+            "degraded", and the probe succeeds.
+        check_timeout: Longest time of such a call in seconds.
+        policy: Policies around the calls of requests, the same in every replica.
+    """
+
+    service: Service
+    share: float = 1.0
+    checked_by: tuple[str, ...] = ()
+    critical: bool = True
+    check_timeout: float = 0.5
+    policy: Policy = field(default_factory=ResiliencePolicy)
+
+    def __post_init__(self) -> None:
+        instance("service", self.service, Service)
+        ratio("share", self.share)
+        kinds = (self.checked_by,) if isinstance(self.checked_by, str) else sequence("checked_by", self.checked_by)
+        for kind in kinds:
+            one_of("checked_by", kind, PROBES)
+        object.__setattr__(self, "checked_by", kinds)
+        positive("check_timeout", self.check_timeout)
+        instance("policy", self.policy, Policy)
+
+
+class Host(Protocol):
+    """What a replica asks the fleet that it belongs to."""
+
+    spec: Any
+    env: simpy.Environment
+    seed: int
+    log: Any
+    has_closed: bool
+    dependency: Any
+    latency: Any
+    startup_time: Any
+
+    def fails(self, request: Request, send: int) -> bool: ...
+    def needs_dependency(self, request: Request) -> bool: ...
+    def probe_fails(self, number: int, probe: int) -> bool: ...
+    def probe_latency(self, number: int, probe: int) -> float: ...
+    def record(
+        self, number: int, call: Call, end: float, outcome: int, cause: str, work_start: float, work_end: float
+    ) -> None: ...
 
 
 class Call:
@@ -66,7 +155,7 @@ class Replica:
         pod: Its live pod.
     """
 
-    def __init__(self, fleet: LiveFleet, number: int) -> None:
+    def __init__(self, fleet: Host, number: int) -> None:
         spec = fleet.spec
         self.fleet = fleet
         self.env = fleet.env
@@ -169,8 +258,7 @@ class Replica:
             self._leave(call, SUCCESS, "")
             call.done.succeed()
             return
-        is_own = isinstance(error, ResilienceError)
-        self._leave(call, FAILURE, error.cause if is_own else type(error).__name__)  # type: ignore[attr-defined]
+        self._leave(call, FAILURE, cause_of(error))
         call.done.fail(error)
 
     def _leave(self, call: Call, outcome: int, cause: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .result import Result
+from ..lab.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..health.probe import PROBES
-from .records import FAILURE, TIMEOUT
-from .result import Result
+from ..lab.records import FAILURE, TIMEOUT
+from ..lab.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
