@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from .validation import Spec, at_least, finite, non_negative, numbers, positive, sequence
+from .validation import (
+    Finite,
+    NonNegative,
+    Positive,
+    Rule,
+    Spec,
+    at_least,
+    finite,
+    non_negative,
+    numbers,
+    positive,
+    sequence,
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +47,7 @@ class Constant(Distribution):
         [0.1, 0.1, 0.1]
     """
 
-    value: float
-
-    def __post_init__(self) -> None:
-        non_negative("value", self.value)
+    value: NonNegative
 
     @property
     def mean(self) -> float:
@@ -62,11 +71,10 @@ class Uniform(Distribution):
         0.2
     """
 
-    low: float
-    high: float
+    low: NonNegative
+    high: Finite
 
     def __post_init__(self) -> None:
-        non_negative("low", self.low)
         at_least("high", self.high, self.low)
 
     @property
@@ -90,10 +98,7 @@ class Exponential(Distribution):
         [0.068, 0.102, 0.002]
     """
 
-    mean: float
-
-    def __post_init__(self) -> None:
-        positive("mean", self.mean)
+    mean: Positive
 
     def sample(self, generator: np.random.Generator, size: int) -> np.ndarray:
         return generator.standard_exponential(size) * self.mean
@@ -115,12 +120,8 @@ class LogNormal(Distribution):
         0.0707
     """
 
-    median: float
-    sigma: float
-
-    def __post_init__(self) -> None:
-        positive("median", self.median)
-        non_negative("sigma", self.sigma)
+    median: Positive
+    sigma: NonNegative
 
     @property
     def mean(self) -> float:
@@ -160,12 +161,11 @@ class Gamma(Distribution):
         0.1
     """
 
-    mean: float
-    cv: float
+    mean: Positive
+    cv: Positive
 
     def __post_init__(self) -> None:
-        positive("mean", self.mean)
-        if not _SMALLEST_CV <= positive("cv", self.cv) <= 1 / _SMALLEST_CV:
+        if not _SMALLEST_CV <= self.cv <= 1 / _SMALLEST_CV:
             raise ValueError(f"cv must be from {_SMALLEST_CV} to {1 / _SMALLEST_CV:.0e}, got {self.cv!r}")
 
     def sample(self, generator: np.random.Generator, size: int) -> np.ndarray:
@@ -186,12 +186,8 @@ class Pareto(Distribution):
         (0.1667, inf)
     """
 
-    minimum: float
-    alpha: float
-
-    def __post_init__(self) -> None:
-        positive("minimum", self.minimum)
-        positive("alpha", self.alpha)
+    minimum: Positive
+    alpha: Positive
 
     @property
     def mean(self) -> float:
@@ -243,6 +239,10 @@ class Mixture(Distribution):
         return draws[which, np.arange(size)]
 
 
+def _as_tuple(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(numbers(name, values).tolist())
+
+
 @dataclass(frozen=True)
 class Empirical(Distribution):
     """Draws from measured durations, each equally likely.
@@ -256,10 +256,7 @@ class Empirical(Distribution):
         Empirical(3 values, mean=0.2333)
     """
 
-    values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(numbers("values", self.values).tolist()))
+    values: Annotated[tuple[float, ...], Rule(_as_tuple, "numbers >= 0, at least one")]
 
     def __repr__(self) -> str:
         return f"Empirical({len(self.values)} values, mean={self.mean:.4g})"
@@ -279,6 +276,10 @@ def duration(name: str, value: Any) -> Any:
     if hasattr(value, "sample"):
         return value
     return Constant(non_negative(name, value))
+
+
+Law = Annotated[Any, Rule(duration, "a distribution, or seconds >= 0")]
+"""A field that holds a distribution; a number of seconds becomes a `Constant`."""
 
 
 def mean_of(law: Any) -> float:

@@ -1,65 +1,127 @@
-"""Checks that every specification runs on its fields: name, rule, value."""
+"""What the fields of specifications allow: the rule stands in the annotation of the field.
+
+    @dataclass(frozen=True)
+    class Lamp(Spec):
+        brightness: Ratio                                         # a number from 0 to 1
+        colour: Annotated[str, word("red", "green")] = "red"      # one of the words
+        lifetime: PositiveOrInfinite | None = None                # None is allowed, too
+        socket: Socket = field(default_factory=Socket)            # any class is its own rule
+
+gives the type to the type checker, the check to every new spec, its message (name, rule,
+value), and the documentation to `rules_of`. Rules between fields stay in `__post_init__`,
+which runs after them.
+"""
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import functools
 import math
 import reprlib
-from collections.abc import Iterable
+import types
+import typing
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a field allows.
+
+    Attributes:
+        check: Takes the name and the value; returns the value to keep, or refuses it.
+        words: The rule in words, for the documentation.
+    """
+
+    check: Callable[[str, Any], Any]
+    words: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """A value that describes something: it hashes, pickles, compares and prints.
 
-    Subclasses are frozen dataclasses that check their fields in `__post_init__`.
-    What is alive is made from a spec by its `bind(env)`.
-
-    Before a subclass checks its fields, numpy's numbers become Python's, so that a spec
-    prints the same whoever computed them; a field that is a bool refuses all else,
-    since a word such as "no" would count as true.
+    Subclasses are frozen dataclasses whose annotations say what their fields allow. What
+    is alive is made from a spec by its `bind(env)`. Numpy's numbers become Python's, so
+    that a spec prints the same whoever computed them.
     """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.__replace__ = lambda self, **changes: self.replace(**changes)  # type: ignore[attr-defined]  # copy.replace
-        check = cls.__dict__.get("__post_init__")
-        if check is None:
+        between = cls.__dict__.get("__post_init__")
+        if between is None:
             return
 
-        @functools.wraps(check)
-        def plain_then_check(self: Spec) -> None:
+        @functools.wraps(between)
+        def fields_then_between(self: Spec) -> None:
             Spec.__post_init__(self)
-            check(self)
+            between(self)
 
-        cls.__post_init__ = plain_then_check  # type: ignore[assignment, method-assign]
+        cls.__post_init__ = fields_then_between  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
-        for name, is_flag in _plain_fields(type(self)):  # type: ignore[arg-type]  # a class is hashable
+        for name, rule, is_optional in _rules(type(self)):  # type: ignore[arg-type]  # a class is hashable
             value = getattr(self, name)
-            if isinstance(value, np.generic):
-                object.__setattr__(self, name, value.item())
-            if is_flag:
-                flag(name, value)
+            if value is None and is_optional:
+                continue
+            kept = rule.check(name, value)
+            if kept is not value:
+                object.__setattr__(self, name, kept)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like a new one."""
         return dataclasses.replace(self, **changes)
 
 
+def rules_of(kind: type[Spec]) -> dict[str, str]:
+    """Return what each field of a specification allows, in words.
+
+    Example:
+        >>> from resilab import Bulkhead
+        >>> rules_of(Bulkhead)["max_queue"]
+        'a whole number >= 0, or None'
+    """
+    return {name: rule.words + (", or None" if is_optional else "") for name, rule, is_optional in _rules(kind)}  # type: ignore[arg-type]
+
+
 @functools.cache
-def _plain_fields(kind: type) -> tuple[tuple[str, bool], ...]:
-    """Return the fields that hold a number or a truth value, and whether it is a truth value."""
-    kinds = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}
-    return tuple((name, text == "bool") for name, text in kinds.items() if text.split(" ")[0] in _PLAIN)
+def _rules(kind: type) -> tuple[tuple[str, Rule, bool], ...]:
+    """Return name and rule of each field that has one, and whether None is allowed."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        parts = _parts(hints[field.name])
+        rule = _rule_of([part for part in parts if part is not types.NoneType])
+        if rule is not None:
+            found.append((field.name, rule, types.NoneType in parts))
+    return tuple(found)
 
 
-_PLAIN = ("bool", "float", "int")
+def _parts(hint: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+def _rule_of(parts: list[Any]) -> Rule | None:
+    """Return the rule of a field of one of these types: the one that is written, or that of its classes."""
+    written = [data for part in parts for data in getattr(part, "__metadata__", ()) if isinstance(data, Rule)]
+    if written:
+        return written[0]
+    if parts == [bool]:
+        return Rule(flag, "True or False")
+    if all(typing.get_origin(part) is collections.abc.Callable for part in parts):
+        return Rule(function, "a function")
+    if all(part in (float, int) for part in parts):
+        return Rule(lambda name, value: value.item() if isinstance(value, np.generic) else value, "a number")
+    if all(isinstance(part, type) and part not in (float, int, object, Any) for part in parts):
+        kinds = tuple(parts)
+        return Rule(lambda name, value: instance(name, value, kinds), " or ".join(each.__name__ for each in kinds))
+    return None
 
 
 def real(name: str, value: Any) -> float:
@@ -187,3 +249,49 @@ def numbers(name: str, values: Any) -> np.ndarray:
     if wrong.size:
         raise ValueError(f"{name} must be finite and >= 0, got {wrong[0]}")
     return array
+
+
+Finite = Annotated[float, Rule(finite, "a finite number")]
+Positive = Annotated[float, Rule(positive, "a number > 0")]
+PositiveOrInfinite = Annotated[
+    float, Rule(lambda name, value: positive(name, value, allow_infinite=True), "a number > 0, or infinity")
+]
+NonNegative = Annotated[float, Rule(non_negative, "a number >= 0")]
+NonNegativeOrInfinite = Annotated[
+    float, Rule(lambda name, value: non_negative(name, value, allow_infinite=True), "a number >= 0, or infinity")
+]
+Growth = Annotated[float, Rule(lambda name, value: at_least(name, value, 1), "a number >= 1")]
+Ratio = Annotated[float, Rule(ratio, "a number from 0 to 1")]
+Share = Annotated[float, Rule(lambda name, value: positive(name, ratio(name, value)), "a number above 0, up to 1")]
+Natural = Annotated[int, Rule(whole, "a whole number >= 0")]
+Count = Annotated[int, Rule(lambda name, value: whole(name, value, minimum=1), "a whole number >= 1")]
+
+
+def word(*choices: str) -> Rule:
+    """Return the rule of a field that is one of some words."""
+    return Rule(lambda name, value: one_of(name, value, choices), f"one of {', '.join(map(repr, choices))}")
+
+
+def many(*kinds: type) -> Rule:
+    """Return the rule of a field that holds a tuple of specs: a list is taken, and a single one."""
+
+    def check(name: str, value: Any) -> tuple[Any, ...]:
+        values = (value,) if isinstance(value, (Spec, *kinds)) else sequence(name, value)
+        for each in values:
+            instance(name, each, kinds)
+        return values
+
+    return Rule(check, f"any number of {' or '.join(kind.__name__ for kind in kinds)}")
+
+
+def number_or_function(rule: Any, *args: float) -> Rule:
+    """Return the rule of a field that is a number, or a pure function of such arguments that returns seconds."""
+    (number,) = (data for data in rule.__metadata__ if isinstance(data, Rule))
+
+    def check(name: str, value: Any) -> Any:
+        if callable(value):
+            try_seconds(name, value, *args)
+            return value
+        return number.check(name, value)
+
+    return Rule(check, f"{number.words}, or a function")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import resilab as rl
 from resilab.lab.tiers import Downstream
-from resilab.validation import Spec
+from resilab.validation import Spec, rules_of
 from resilab.worlds.fleet import Fleet
 
 
@@ -39,7 +39,7 @@ def all_specs() -> list[type[Spec]]:
 
 
 LEFT_OUT = {
-    *("Distribution", "Policy", "Workload"),  # bases without fields
+    *("Distribution", "Policy", "Workload", "World"),  # bases without fields
     "Response",  # the answer to a call
     *("Job", "Measures", "Case", "Number", "SuccessRate"),  # values that no user makes
     "CreateOrderSaga",  # holds live services
@@ -365,3 +365,19 @@ def test_a_saga_of_orders_refuses_what_is_impossible():
     for name, value in (("timeout", -1), ("timeout", math.nan), ("policy", 3), ("compensation_policy", "none")):
         with pytest.raises((TypeError, ValueError), match=f"{name} must "):
             rl.CreateOrderSaga(**live, **{name: value})
+
+
+def test_every_field_of_every_spec_has_a_rule():
+    """What a field allows stands with it; what has no rule of its own is named here."""
+    free = {"Any", "Mapping[str, Any]", "Mapping[str, HealthStatus]", "Mapping[str, int]"}
+    between = {  # checked by their own constructor, or together with other fields
+        *("Fallback.levels", "Mixture.parts", "ResiliencePolicy.policies", "Saga.steps", "Schedule.steps"),
+        *("Backoff.jitter", "ServiceClient.failures", "ServiceClient.retried", "Trace.bad_rows"),
+    }
+    missing = set()
+    for kind in all_specs():
+        hints = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+        without = [name for name in hints if name not in rules_of(kind) and hints[name] not in free]
+        missing |= {f"{kind.__name__}.{name}" for name in without}
+    assert missing == between
+    assert rules_of(rl.Bulkhead)["max_wait"] == "a number >= 0, or infinity, or None"

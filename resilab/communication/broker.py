@@ -6,22 +6,42 @@ import math
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import simpy
 
-from ..distributions import duration
+from ..distributions import Law
 from ..engine import Request, Steps, at, request_of
 from ..errors import BrokerUnavailableError, UnknownTopicError
 from ..events import EventLog
 from ..randomness import KeyedDraws
-from ..validation import Spec, flag, function, instance, non_negative, one_of, positive, sequence, whole
+from ..validation import (
+    Count,
+    NonNegative,
+    PositiveOrInfinite,
+    Rule,
+    Spec,
+    flag,
+    function,
+    instance,
+    many,
+    one_of,
+    whole,
+)
 from .consumers import subscriptions_of
 from .message import Copy, Message, Rows, deliveries_frame, delivery_rows, message_rows, messages_frame
 from .subscription import Handler, Subscription
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def _outages(name: str, value: Any) -> tuple[Any, ...]:
+    faults = tuple(value) if isinstance(value, tuple | list) else (value,)
+    for fault in faults:
+        if not (hasattr(fault, "mode") and hasattr(fault, "end")):
+            raise TypeError(f"{name} must be Outages, got {fault!r}")
+    return faults
 
 
 @dataclass(frozen=True)
@@ -72,35 +92,15 @@ class MessageBroker(Spec):
     Pub/Sub, the meanings are shared by SQS (visibility timeout) and RabbitMQ.
     """
 
-    topics: tuple[str, ...] | None = None
-    ack_deadline: float = 30.0
-    max_deliveries: int | None = 5
-    redelivery_delay: float = 0.0
-    latency: Any = 0.0
-    faults: tuple[Any, ...] = ()
+    topics: Annotated[tuple[str, ...], many(str)] | None = None
+    ack_deadline: PositiveOrInfinite = 30.0
+    max_deliveries: Count | None = 5
+    redelivery_delay: NonNegative = 0.0
+    latency: Law = 0.0
+    faults: Annotated[tuple[Any, ...], Rule(_outages, "any number of Outage")] = ()
     durable: bool = True
     dead_letter_topic: str | None = None
     name: str = "broker"
-
-    def __post_init__(self) -> None:
-        if self.topics is not None:
-            topics = (self.topics,) if isinstance(self.topics, str) else sequence("topics", self.topics)
-            for topic in topics:
-                instance("topics", topic, str)
-            object.__setattr__(self, "topics", topics)
-        positive("ack_deadline", self.ack_deadline, allow_infinite=True)
-        if self.max_deliveries is not None:
-            whole("max_deliveries", self.max_deliveries, minimum=1)
-        non_negative("redelivery_delay", self.redelivery_delay)
-        object.__setattr__(self, "latency", duration("latency", self.latency))
-        faults = tuple(self.faults) if isinstance(self.faults, tuple | list) else (self.faults,)
-        for fault in faults:
-            if not (hasattr(fault, "mode") and hasattr(fault, "end")):
-                raise TypeError(f"faults must be Outages, got {fault!r}")
-        object.__setattr__(self, "faults", faults)
-        if self.dead_letter_topic is not None:
-            instance("dead_letter_topic", self.dead_letter_topic, str)
-        instance("name", self.name, str)
 
     def bind(
         self, env: simpy.Environment, *, seed: int | None = None, log: EventLog | None = None

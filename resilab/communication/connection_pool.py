@@ -10,13 +10,13 @@ from typing import Any
 
 import simpy
 
-from ..distributions import duration
+from ..distributions import Law
 from ..engine import Deadlines, Steps
 from ..errors import PoolClosedError, PoolTimeoutError
 from ..events import EventLog
 from ..randomness import KeyedDraws
 from ..resilience.base import LivePolicy, Policy
-from ..validation import non_negative, positive, whole
+from ..validation import Count, NonNegativeOrInfinite, PositiveOrInfinite
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,11 @@ class ConnectionPool(Policy):
     those of HikariCP.
     """
 
-    max_size: int
-    acquire_timeout: float | None = None
-    idle_timeout: float | None = None
-    max_lifetime: float | None = None
-    connect_time: Any = 0.0
-
-    def __post_init__(self) -> None:
-        whole("max_size", self.max_size, minimum=1)
-        if self.acquire_timeout is not None:
-            non_negative("acquire_timeout", self.acquire_timeout, allow_infinite=True)
-        if self.idle_timeout is not None:
-            positive("idle_timeout", self.idle_timeout, allow_infinite=True)
-        if self.max_lifetime is not None:
-            positive("max_lifetime", self.max_lifetime, allow_infinite=True)
-        object.__setattr__(self, "connect_time", duration("connect_time", self.connect_time))
+    max_size: Count
+    acquire_timeout: NonNegativeOrInfinite | None = None
+    idle_timeout: PositiveOrInfinite | None = None
+    max_lifetime: PositiveOrInfinite | None = None
+    connect_time: Law = 0.0
 
     def bind(
         self,

@@ -13,7 +13,7 @@ from ..engine import AFTER_WORK, Steps, at, interrupt, request_of
 from ..errors import TimeoutExceededError
 from ..events import EventLog
 from ..resilience.base import LivePolicy, Policy
-from ..validation import positive
+from ..validation import PositiveOrInfinite
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,7 @@ class Deadline(Policy):
     Source: deadlines of gRPC, which pass from a server's caller to the servers it calls.
     """
 
-    seconds: float = math.inf
-
-    def __post_init__(self) -> None:
-        positive("seconds", self.seconds, allow_infinite=True)
+    seconds: PositiveOrInfinite = math.inf
 
     def bind(
         self,

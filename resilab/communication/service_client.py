@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
-from ..distributions import duration
+from ..distributions import Law
 from ..engine import Request, Steps, request_of
 from ..errors import NEVER_HANDLED, StatusError
 from ..events import EventLog
@@ -18,7 +18,7 @@ from ..randomness import KeyedDraws
 from ..resilience.base import LivePolicy, Policy, generator_function
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
-from ..validation import instance, one_of, sequence
+from ..validation import sequence, word
 from .status import PROTOCOLS, Response, Status, codes
 
 
@@ -65,15 +65,12 @@ class ServiceClient(Policy):
     """
 
     policy: Policy = field(default_factory=ResiliencePolicy)
-    protocol: str = "rest"
-    latency: Any = 0.0
+    protocol: Annotated[str, word(*PROTOCOLS)] = "rest"
+    latency: Law = 0.0
     failures: tuple[Status, ...] | None = None
     retried: tuple[Status, ...] | None = None
 
     def __post_init__(self) -> None:
-        instance("policy", self.policy, Policy)
-        one_of("protocol", self.protocol, tuple(PROTOCOLS))
-        object.__setattr__(self, "latency", duration("latency", self.latency))
         for name in ("failures", "retried"):
             values = getattr(self, name)
             if values is not None:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import simpy
 
@@ -16,12 +16,20 @@ from ..errors import NestedTransactionError
 from ..events import EventLog
 from ..resilience.base import generator_function
 from ..resilience.bulkhead import Bulkhead
-from ..validation import Spec, instance, non_negative, sequence
+from ..validation import NonNegative, Rule, Spec, instance, sequence
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+
+
+def _columns_of(name: str, value: Any) -> tuple[tuple[str, str], ...]:
+    pairs = sequence(name, value.items() if isinstance(value, Mapping) else value)
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise TypeError(f"{name} must be a dict of name -> columns, got {pair!r} in it")
+    return tuple((identifier("table", table), instance("columns", columns, str)) for table, columns in pairs)
 
 
 @dataclass(frozen=True)
@@ -52,21 +60,10 @@ class Database(Spec):
     Source: `db.transaction` of the reference document.
     """
 
-    tables: Any = ()
-    statement_time: float = 0.0
-    commit_time: float = 0.0
+    tables: Annotated[Any, Rule(_columns_of, "a dict of name -> columns")] = ()
+    statement_time: NonNegative = 0.0
+    commit_time: NonNegative = 0.0
     name: str = "database"
-
-    def __post_init__(self) -> None:
-        pairs = sequence("tables", self.tables.items() if isinstance(self.tables, Mapping) else self.tables)
-        for pair in pairs:
-            if not (isinstance(pair, tuple | list) and len(pair) == 2):
-                raise TypeError(f"tables must be a dict of name -> columns, got {pair!r} in it")
-        tables = tuple((identifier("table", name), instance("columns", columns, str)) for name, columns in pairs)
-        object.__setattr__(self, "tables", tables)
-        non_negative("statement_time", self.statement_time)
-        non_negative("commit_time", self.commit_time)
-        instance("name", self.name, str)
 
     def bind(self, env: simpy.Environment, *, log: EventLog | None = None) -> LiveDatabase:
         """Make the database, with empty tables, in *env*."""

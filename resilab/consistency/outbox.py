@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from ..engine import Steps
-from ..validation import Spec
+from ..validation import Rule, Spec
 from .database import LiveDatabase, Transaction, identifier
 
 COLUMNS = """
@@ -68,10 +68,7 @@ class Outbox(Spec):
     Source: the outbox table of the reference document.
     """
 
-    table: str = "outbox"
-
-    def __post_init__(self) -> None:
-        identifier("table", self.table)
+    table: Annotated[str, Rule(identifier, "a name that SQL takes")] = "outbox"
 
     def bind(self, database: LiveDatabase) -> LiveOutbox:
         """Create the table in *database*, if it is not there."""

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
@@ -17,7 +17,16 @@ from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, non_negative, one_of, positive, ratio, whole
+from ..validation import (
+    Count,
+    NonNegative,
+    Positive,
+    Ratio,
+    Spec,
+    ratio,
+    whole,
+    word,
+)
 from .crash import Actor, crashed
 from .outbox import LiveOutbox, OutboxMessage
 
@@ -56,28 +65,19 @@ class OutboxProcessor(Spec):
     Source: `OutboxProcessor` of the reference document.
     """
 
-    poll_interval: float = 1.0
-    batch_size: int | None = 100
-    mode: str = "gated"
-    mark: str = "each"
-    order: str = "aggregate"
+    poll_interval: Positive = 1.0
+    batch_size: Count | None = 100
+    mode: Annotated[str, word("gated", "exhaustive", "ticker")] = "gated"
+    mark: Annotated[str, word("each", "batch")] = "each"
+    order: Annotated[str, word("aggregate", "none")] = "aggregate"
     policy: Policy = field(default_factory=ResiliencePolicy)
-    crash_rate: float = 0.0
-    restart_delay: float = 0.0
+    crash_rate: Ratio = 0.0
+    restart_delay: NonNegative = 0.0
     name: str = "outbox_processor"
 
     def __post_init__(self) -> None:
-        positive("poll_interval", self.poll_interval)
-        if self.batch_size is not None:
-            whole("batch_size", self.batch_size, minimum=1)
-        one_of("mode", self.mode, ("gated", "exhaustive", "ticker"))
-        one_of("mark", self.mark, ("each", "batch"))
-        one_of("order", self.order, ("aggregate", "none"))
-        instance("policy", self.policy, Policy)
-        if ratio("crash_rate", self.crash_rate) == 1:
+        if self.crash_rate == 1:
             raise ValueError("crash_rate must be < 1, got 1: nothing would ever be marked")
-        non_negative("restart_delay", self.restart_delay)
-        instance("name", self.name, str)
 
     def bind(
         self, outbox: LiveOutbox, broker: Any, *, seed: int = 0, log: EventLog | None = None

@@ -12,7 +12,7 @@ from ..engine import Request, Steps, abandon, request_of, start
 from ..errors import DeclinedError
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import generator_function
-from ..validation import Spec, instance, ratio
+from ..validation import Ratio, Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +37,8 @@ class Participant(Spec):
     name: str
     done: str = "done"
     undone: str = "undone"
-    decline_rate: float = 0.0
+    decline_rate: Ratio = 0.0
     idempotent: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("name", "done", "undone"):
-            instance(name, getattr(self, name), str)
-        ratio("decline_rate", self.decline_rate)
 
     def bind(self, env: simpy.Environment, serve: Callable[[], Any] | None = None, *, seed: int = 0) -> LiveParticipant:
         """Make the service, without any effects yet, in *env*.

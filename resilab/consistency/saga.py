@@ -16,7 +16,7 @@ from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import ErrorFilter, Retry, error_filter
 from ..resilience.timeout import Timeout
-from ..validation import Spec, flag, instance, positive, ratio, sequence, whole
+from ..validation import PositiveOrInfinite, Spec, flag, instance, ratio, sequence, whole
 
 StepFunction = Callable[["SagaContext"], Any]
 
@@ -52,23 +52,17 @@ class SagaStep(Spec):
     """
 
     name: str
-    execute: StepFunction
-    compensate: StepFunction | None
+    execute: Any
+    compensate: Any
     policy: Policy = field(default_factory=ResiliencePolicy)
-    timeout: float | None = None
+    timeout: PositiveOrInfinite | None = None
     compensation_policy: Policy | None = None
 
     def __post_init__(self) -> None:
-        instance("name", self.name, str)
         for name in ("execute", "compensate"):
             value = getattr(self, name)
             if not callable(value) and not (name == "compensate" and value is None):
                 raise TypeError(f"{name} of step {self.name!r} must be a generator function, got {value!r}")
-        instance("policy", self.policy, Policy)
-        if self.timeout is not None:
-            positive("timeout", self.timeout, allow_infinite=True)
-        if self.compensation_policy is not None:
-            instance("compensation_policy", self.compensation_policy, Policy)
 
 
 @dataclass(frozen=True, init=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from ..engine import Steps
-from ..validation import Spec, instance, non_negative
+from ..validation import NonNegative, Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +33,8 @@ class SagaLog(Spec):
         name: What the events call it.
     """
 
-    write_time: float = 0.0
+    write_time: NonNegative = 0.0
     name: str = "saga_log"
-
-    def __post_init__(self) -> None:
-        non_negative("write_time", self.write_time)
-        instance("name", self.name, str)
 
     def bind(self, env: simpy.Environment) -> LiveSagaLog:
         """Make the log, empty, in *env*."""

@@ -8,7 +8,7 @@ import simpy
 
 from ..engine import Steps
 from ..events import EventLog
-from ..validation import Spec, instance
+from ..validation import Spec
 from .registry import HealthCheckRegistry, LiveHealthCheckRegistry
 from .status import HealthStatus
 
@@ -34,9 +34,6 @@ class KubernetesHealthChecks(Spec):
     """
 
     registry: HealthCheckRegistry = field(default_factory=HealthCheckRegistry)
-
-    def __post_init__(self) -> None:
-        instance("registry", self.registry, HealthCheckRegistry)
 
     def bind(self, env: simpy.Environment, *, log: EventLog | None = None) -> LiveKubernetesHealthChecks:
         """Make the live endpoints in *env*."""

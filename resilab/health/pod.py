@@ -13,7 +13,7 @@ from ..engine import Steps, start
 from ..errors import TimeoutExceededError
 from ..events import EventLog
 from ..resilience.timeout import Timeout
-from ..validation import Spec, at_least, instance, non_negative
+from ..validation import Growth, NonNegative, NonNegativeOrInfinite, Spec
 from .probe import PROBES, KubernetesProbe, LiveProbe
 
 
@@ -73,16 +73,10 @@ class RestartBackoff(Spec):
     Source: the crash loop back-off of Kubernetes, with its values.
     """
 
-    initial_delay: float = 10.0
-    max_delay: float = 300.0
-    multiplier: float = 2.0
-    reset_after: float = 600.0
-
-    def __post_init__(self) -> None:
-        non_negative("initial_delay", self.initial_delay)
-        non_negative("max_delay", self.max_delay)
-        at_least("multiplier", self.multiplier, 1)
-        non_negative("reset_after", self.reset_after, allow_infinite=True)
+    initial_delay: NonNegative = 10.0
+    max_delay: NonNegative = 300.0
+    multiplier: Growth = 2.0
+    reset_after: NonNegativeOrInfinite = 600.0
 
     def delay(self, restarts: int) -> float:
         """Return the seconds before the next restart after *restarts* in a row."""
@@ -122,17 +116,14 @@ class KubernetesPod(Spec):
     startup: KubernetesProbe | None = None
     liveness: KubernetesProbe | None = None
     readiness: KubernetesProbe | None = None
-    grace_period: float = 30.0
+    grace_period: NonNegative = 30.0
     backoff: RestartBackoff = field(default_factory=RestartBackoff)
 
     def __post_init__(self) -> None:
-        for kind in PROBES:
+        for kind in ("startup", "liveness"):
             probe = getattr(self, kind)
-            instance(kind, probe, (KubernetesProbe, type(None)))
-            if kind != "readiness" and probe is not None and probe.success_threshold != 1:
+            if probe is not None and probe.success_threshold != 1:
                 raise ValueError(f"success_threshold of a {kind} probe must be 1, got {probe.success_threshold}")
-        non_negative("grace_period", self.grace_period)
-        instance("backoff", self.backoff, RestartBackoff)
 
     def bind(
         self,

@@ -15,7 +15,7 @@ from ..errors import NEVER_HANDLED
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import generator_function
 from ..resilience.timeout import Timeout
-from ..validation import Spec, non_negative, positive, whole
+from ..validation import Count, NonNegative, Positive, Spec
 from .registry import status_of
 from .status import Health
 
@@ -55,18 +55,11 @@ class KubernetesProbe(Spec):
     Source: the probe worker of the kubelet; the defaults are those of Kubernetes.
     """
 
-    initial_delay: float = 0.0
-    period: float = 10.0
-    timeout: float = 1.0
-    failure_threshold: int = 3
-    success_threshold: int = 1
-
-    def __post_init__(self) -> None:
-        non_negative("initial_delay", self.initial_delay)
-        positive("period", self.period)
-        positive("timeout", self.timeout)
-        whole("failure_threshold", self.failure_threshold, minimum=1)
-        whole("success_threshold", self.success_threshold, minimum=1)
+    initial_delay: NonNegative = 0.0
+    period: Positive = 10.0
+    timeout: Positive = 1.0
+    failure_threshold: Count = 3
+    success_threshold: Count = 1
 
     def detection_time(self, fail_time: float = 0.0) -> tuple[float, float, float]:
         """Return the shortest, mean and longest time in seconds from a failure to its detection.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
@@ -12,7 +12,7 @@ from ..engine import Steps, interrupt, start
 from ..errors import NEVER_HANDLED
 from ..events import EventLog
 from ..resilience.timeout import Timeout
-from ..validation import Spec, function, instance, positive, sequence
+from ..validation import PositiveOrInfinite, Spec, many
 from .status import Health, HealthStatus, SystemHealth, overall
 
 
@@ -36,13 +36,8 @@ class HealthCheck(Spec):
 
     name: str
     check: Callable[[], Any]
-    timeout: float = 0.5
+    timeout: PositiveOrInfinite = 0.5
     critical: bool = True
-
-    def __post_init__(self) -> None:
-        instance("name", self.name, str)
-        function("check", self.check)
-        positive("timeout", self.timeout, allow_infinite=True)
 
 
 @dataclass(frozen=True)
@@ -70,16 +65,13 @@ class HealthCheckRegistry(Spec):
     Source: `HealthCheckRegistry` of the reference document.
     """
 
-    checks: tuple[HealthCheck, ...] = ()
+    checks: Annotated[tuple[HealthCheck, ...], many(HealthCheck)] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "checks", sequence("checks", self.checks))
-        names = set()
-        for check in self.checks:
-            instance("checks", check, HealthCheck)
-            if check.name in names:
-                raise ValueError(f"checks must have different names, got {check.name!r} twice")
-            names.add(check.name)
+        names = [check.name for check in self.checks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"checks must have different names, got {name!r} twice")
 
     def with_check(self, check: HealthCheck) -> HealthCheckRegistry:
         """Return a new value with one more check."""

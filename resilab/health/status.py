@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from ..validation import Spec, instance, non_negative, one_of
+from ..validation import NonNegative, Rule, Spec, one_of
 
 
 class Health(StrEnum):
@@ -23,6 +23,10 @@ class Health(StrEnum):
 
 
 _WORDS = tuple(word.value for word in Health)
+
+
+def _health(name: str, value: Any) -> Health:
+    return Health(one_of(name, value, _WORDS))
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,9 @@ class HealthStatus(Spec):
     Source: `HealthStatus` of the reference document.
     """
 
-    status: Health | str = Health.HEALTHY
+    status: Annotated[Health | str, Rule(_health, "a word of Health")] = Health.HEALTHY
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    duration: float | None = None
-
-    def __post_init__(self) -> None:
-        one_of("status", self.status, _WORDS)
-        object.__setattr__(self, "status", Health(self.status))
-        instance("details", self.details, Mapping)
-        if self.duration is not None:
-            non_negative("duration", self.duration)
+    duration: NonNegative | None = None
 
 
 @dataclass(frozen=True)
@@ -65,17 +62,12 @@ class SystemHealth(Spec):
     Source: `SystemHealth` of the reference document.
     """
 
-    status: Health | str = Health.HEALTHY
+    status: Annotated[Health | str, Rule(_health, "a word of Health")] = Health.HEALTHY
     checks: Mapping[str, HealthStatus] = field(default_factory=dict, hash=False)
-    duration: float | None = None
+    duration: NonNegative | None = None
 
     def __post_init__(self) -> None:
-        one_of("status", self.status, _WORDS)
-        object.__setattr__(self, "status", Health(self.status))
-        instance("checks", self.checks, Mapping)
         object.__setattr__(self, "checks", MappingProxyType(dict(self.checks)))
-        if self.duration is not None:
-            non_negative("duration", self.duration)
 
     def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy does not pickle
         return SystemHealth, (self.status, dict(self.checks), self.duration)

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ..validation import Spec, non_negative, one_of, positive, ratio, whole
+from ..validation import (
+    Count,
+    NonNegative,
+    Positive,
+    PositiveOrInfinite,
+    Ratio,
+    Spec,
+    word,
+)
 
 
 @dataclass(frozen=True)
@@ -14,12 +23,8 @@ class Fault(Spec):
     The window contains its start and not its end.
     """
 
-    start: float
-    duration: float
-
-    def __post_init__(self) -> None:
-        non_negative("start", self.start)
-        positive("duration", self.duration, allow_infinite=True)
+    start: NonNegative
+    duration: PositiveOrInfinite
 
     @property
     def end(self) -> float:
@@ -43,11 +48,7 @@ class Outage(Fault):
         30
     """
 
-    mode: str = "error"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("mode", self.mode, ("error", "hang"))
+    mode: Annotated[str, word("error", "hang")] = "error"
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,7 @@ class Slowdown(Fault):
         Slowdown(start=20, duration=10, factor=3.0)
     """
 
-    factor: float = 2.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive("factor", self.factor)
+    factor: Positive = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +85,7 @@ class Errors(Fault):
         Errors(start=20, duration=10, rate=0.2)
     """
 
-    rate: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ratio("rate", self.rate)
+    rate: Ratio = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,8 +102,4 @@ class CapacityLoss(Fault):
         CapacityLoss(start=20, duration=10, workers=3)
     """
 
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole("workers", self.workers, minimum=1)
+    workers: Count = 1

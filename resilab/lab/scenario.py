@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from ..resilience.base import Policy
 from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
-from ..validation import Spec, instance, positive, sequence, whole
+from ..validation import Count, Positive, Spec, instance, many
 from .result import Result
 from .run import Call, Run, Stream
 from .service import Service
 from .tiers import below
-from .workload import ClosedLoop, Replay, Workload
+from .workload import ClosedLoop, Workload, duration_of
 from .world import World
 
 
@@ -27,15 +28,9 @@ class Operation(Spec):
     """
 
     name: str
-    workload: Workload
+    workload: Workload | ClosedLoop
     service: Service
     policy: Policy = field(default_factory=ResiliencePolicy)
-
-    def __post_init__(self) -> None:
-        instance("name", self.name, str)
-        instance("workload", self.workload, (Workload, ClosedLoop))
-        instance("service", self.service, Service)
-        instance("policy", self.policy, Policy)
 
 
 @dataclass(frozen=True)
@@ -64,22 +59,17 @@ class Scenario(World[Result]):
     workload: Workload | ClosedLoop | None = None
     service: Service | None = None
     policy: Policy = field(default_factory=ResiliencePolicy)
-    duration: float | None = None
-    clients: int = 1
-    operations: tuple[Operation, ...] = ()
+    duration: Positive | None = None
+    clients: Count = 1
+    operations: Annotated[tuple[Operation, ...], many(Operation)] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "operations", sequence("operations", self.operations))
-        instance("policy", self.policy, Policy)
-        whole("clients", self.clients, minimum=1)
         if self.operations:
             self._check_operations()
         else:
             instance("workload", self.workload, (Workload, ClosedLoop))
             instance("service", self.service, Service)
-        if self.duration is None and isinstance(self.workload, Replay):
-            object.__setattr__(self, "duration", self.workload.duration)
-        positive("duration", self.duration)
+        duration_of(self)
 
     def _check_operations(self) -> None:
         if self.workload is not None or self.service is not None:

@@ -6,16 +6,16 @@ import math
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 from simpy.events import NORMAL
 
-from ..distributions import duration
+from ..distributions import Law
 from ..engine import Completion, Request, Steps, at, caller_has_gone
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
-from ..validation import Spec, instance, one_of, ratio, sequence, whole
+from ..validation import Count, Natural, Ratio, Spec, many, word
 from .faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from .records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT, AttemptColumns, Causes
 
@@ -45,31 +45,15 @@ class Service(Spec):
         100.0
     """
 
-    workers: int
-    latency: Any
-    queue_limit: int | None = None
-    failure_rate: float = 0.0
-    faults: tuple[Fault, ...] = ()
-    discipline: str = "fifo"
-    on_cancel: str = "stop"
-    failure_latency: Any = None
+    workers: Count
+    latency: Law
+    queue_limit: Natural | None = None
+    failure_rate: Ratio = 0.0
+    faults: Annotated[tuple[Fault, ...], many(Fault)] = ()
+    discipline: Annotated[str, word("fifo", "lifo")] = "fifo"
+    on_cancel: Annotated[str, word("stop", "drop_queued", "ignore")] = "stop"
+    failure_latency: Law | None = None
     name: str = "service"
-
-    def __post_init__(self) -> None:
-        whole("workers", self.workers, minimum=1)
-        object.__setattr__(self, "latency", duration("latency", self.latency))
-        if self.queue_limit is not None:
-            whole("queue_limit", self.queue_limit)
-        ratio("failure_rate", self.failure_rate)
-        faults = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
-        for fault in faults:
-            instance("faults", fault, Fault)
-        object.__setattr__(self, "faults", faults)
-        one_of("discipline", self.discipline, ("fifo", "lifo"))
-        one_of("on_cancel", self.on_cancel, ("stop", "drop_queued", "ignore"))
-        if self.failure_latency is not None:
-            object.__setattr__(self, "failure_latency", duration("failure_latency", self.failure_latency))
-        instance("name", self.name, str)
 
     @property
     def capacity(self) -> float:

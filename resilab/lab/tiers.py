@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import simpy
 
@@ -15,7 +15,7 @@ from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, ratio, sequence
+from ..validation import Ratio, Spec, instance, many
 from .records import AttemptColumns, Causes
 from .service import _QUEUED, _RUNNING, Job, LiveService, Service
 
@@ -35,12 +35,7 @@ class Downstream(Spec):
 
     service: Service
     policy: Policy = field(default_factory=ResiliencePolicy)
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        instance("service", self.service, Service)
-        instance("policy", self.policy, Policy)
-        ratio("share", self.share)
+    share: Ratio = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,14 +61,9 @@ class Tier(Service):
         {'leaf': 16, 'api': 4}
     """
 
-    calls: tuple[Downstream, ...] = ()
+    calls: Annotated[tuple[Downstream, ...], many(Downstream)] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        calls = (self.calls,) if isinstance(self.calls, Downstream) else sequence("calls", self.calls)
-        for call in calls:
-            instance("calls", call, Downstream)
-        object.__setattr__(self, "calls", calls)
         services: dict[str, Service] = {}
         for service in below(self):
             if services.setdefault(service.name, service) != service:

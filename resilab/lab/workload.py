@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from ..distributions import duration as as_distribution
+from ..distributions import Law
 from ..randomness import BLOCK, KeyedDraws
-from ..validation import Spec, non_negative, numbers, positive, sequence, whole
+from ..validation import Count, Positive, Rule, Spec, non_negative, numbers, positive, sequence
 
 MOST_ARRIVALS = 100_000_000
 """A run of so many requests takes an hour and more memory than a laptop has: a larger number is a slip."""
@@ -41,10 +41,7 @@ class Poisson(Workload):
         [0.24, 0.59, 1.01, 1.13, 1.59, 1.97]
     """
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        positive("rate", self.rate)
+    rate: Positive
 
     def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
         return unit_poisson(self.rate * duration, seed, stream) / self.rate
@@ -62,10 +59,7 @@ class Steady(Workload):
         [0.0, 0.5, 1.0, 1.5]
     """
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        positive("rate", self.rate)
+    rate: Positive
 
     def arrivals(self, duration: float, seed: int, stream: str = "arrivals") -> np.ndarray:
         times = np.arange(math.ceil(_bearable(self.rate * duration))) / self.rate
@@ -110,6 +104,10 @@ class Schedule(Workload):
         return starts[step] + (units - expected[step]) / rates[step]
 
 
+def _in_order(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(np.sort(numbers(name, values)).tolist())
+
+
 @dataclass(frozen=True)
 class Replay(Workload):
     """Arrivals at given times, for instance those of a trace.
@@ -122,10 +120,7 @@ class Replay(Workload):
         [0.5, 2.0]
     """
 
-    times: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "times", tuple(np.sort(numbers("times", self.times)).tolist()))
+    times: Annotated[tuple[float, ...], Rule(_in_order, "times >= 0, at least one")]
 
     def __repr__(self) -> str:
         return f"Replay({len(self.times)} times to {self.times[-1]:.6g} s)"
@@ -157,14 +152,19 @@ class ClosedLoop(Spec):
         ClosedLoop(users=50, think_time=Constant(value=1.0))
     """
 
-    users: int
-    think_time: Any
+    users: Count
+    think_time: Law
 
     def __post_init__(self) -> None:
-        whole("users", self.users, minimum=1)
-        object.__setattr__(self, "think_time", as_distribution("think_time", self.think_time))
         if not self.think_time.mean > 0:
             raise ValueError(f"think_time must have a mean > 0, got {self.think_time!r}")
+
+
+def duration_of(scenario: Any) -> None:
+    """Give a scenario without a duration that of its `Replay`; refuse one without either."""
+    if scenario.duration is None and isinstance(scenario.workload, Replay):
+        object.__setattr__(scenario, "duration", scenario.workload.duration)
+    positive("duration", scenario.duration)
 
 
 def unit_poisson(expected: float, seed: int, stream: str) -> np.ndarray:

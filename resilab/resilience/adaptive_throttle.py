@@ -14,7 +14,7 @@ from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, ThrottledError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
-from ..validation import at_least, positive
+from ..validation import Growth, Positive
 from .base import LivePolicy, Policy
 from .retry import ErrorFilter, error_filter
 from .windows import TIE
@@ -51,14 +51,9 @@ class AdaptiveThrottle(Policy):
     Source: "Handling Overload" in the book Site Reliability Engineering.
     """
 
-    multiplier: float = 2.0
-    window: float = 120.0
+    multiplier: Growth = 2.0
+    window: Positive = 120.0
     refusals: ErrorFilter | None = None
-
-    def __post_init__(self) -> None:
-        at_least("multiplier", self.multiplier, 1)
-        positive("window", self.window)
-        error_filter("refusals", self.refusals)
 
     def probability(self, requests: int, accepts: int) -> float:
         """Return the probability with which it rejects: a pure function."""

@@ -5,9 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from ..validation import Spec, at_least, finite, non_negative, one_of, sequence, try_seconds, whole
+from ..validation import (
+    Finite,
+    Growth,
+    NonNegative,
+    NonNegativeOrInfinite,
+    Rule,
+    Spec,
+    non_negative,
+    one_of,
+    sequence,
+    try_seconds,
+    whole,
+    word,
+)
 from .base import short_repr
 
 KINDS = ("constant", "linear", "exponential", "fibonacci", "cycle", "list", "decorrelated", "smooth")
@@ -15,6 +28,10 @@ JITTERS = ("none", "full", "equal", "plus_minus", "minus_plus", "add", "add_minu
 
 _SMOOTHING = 4.0  # Polly's factor, which smooths the first delays
 _SCALE = 1 / 1.4  # Polly's factor, which puts the medians near initial_delay * 2^k
+
+
+def _delays(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(non_negative(name, delay) for delay in sequence(name, values))
 
 
 @dataclass(frozen=True)
@@ -77,33 +94,23 @@ class Backoff(Spec):
     Source: the documentation of the libraries named above.
     """
 
-    kind: str = "exponential"
-    initial_delay: float = 1.0
-    multiplier: float = 2.0
-    increment: float | None = None
-    max_delay: float = math.inf
-    delays: tuple[float, ...] = ()
+    kind: Annotated[str, word(*KINDS)] = "exponential"
+    initial_delay: NonNegative = 1.0
+    multiplier: Growth = 2.0
+    increment: Finite | None = None
+    max_delay: NonNegativeOrInfinite = math.inf
+    delays: Annotated[tuple[float, ...], Rule(_delays, "seconds >= 0")] = ()
     jitter: str | Callable[[float, float], float] = "none"
-    amount: float = 0.0
-    cap: str = "after"
+    amount: NonNegative = 0.0
+    cap: Annotated[str, word("before", "after", "both")] = "after"
 
     def __post_init__(self) -> None:
-        one_of("kind", self.kind, KINDS)
-        non_negative("initial_delay", self.initial_delay)
-        at_least("multiplier", self.multiplier, 1)
-        if self.increment is not None:
-            finite("increment", self.increment)
-        non_negative("max_delay", self.max_delay, allow_infinite=True)
-        delays = tuple(non_negative("delays", delay) for delay in sequence("delays", self.delays))
-        object.__setattr__(self, "delays", delays)
         if self.kind in ("cycle", "list") and not self.delays:
             raise ValueError(f"delays must not be empty with kind={self.kind!r}, got ()")
         if callable(self.jitter):
             try_seconds("jitter", self.jitter, self.initial_delay, 0.5)
         else:
             one_of("jitter", self.jitter, JITTERS)
-        non_negative("amount", self.amount)
-        one_of("cap", self.cap, ("before", "after", "both"))
 
     def __repr__(self) -> str:
         return short_repr(self, always=2)

@@ -12,7 +12,7 @@ import simpy
 from ..engine import Deadlines, Steps
 from ..errors import BulkheadFullError
 from ..events import EventLog
-from ..validation import non_negative, whole
+from ..validation import Count, Natural, NonNegativeOrInfinite, whole
 from .base import LivePolicy, Policy
 
 
@@ -39,16 +39,9 @@ class Bulkhead(Policy):
     Source: `Bulkhead` of the reference document, whose queue has no limit.
     """
 
-    max_concurrent: int
-    max_queue: int | None = None
-    max_wait: float | None = None
-
-    def __post_init__(self) -> None:
-        whole("max_concurrent", self.max_concurrent, minimum=1)
-        if self.max_queue is not None:
-            whole("max_queue", self.max_queue)
-        if self.max_wait is not None:
-            non_negative("max_wait", self.max_wait, allow_infinite=True)
+    max_concurrent: Count
+    max_queue: Natural | None = None
+    max_wait: NonNegativeOrInfinite | None = None
 
     @classmethod
     def like(cls, library: str, **options: Any) -> Bulkhead:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
 from ..events import EventLog
-from ..validation import at_least, instance, non_negative, one_of, positive, ratio, try_seconds, whole
+from ..validation import (
+    Count,
+    Growth,
+    Natural,
+    NonNegativeOrInfinite,
+    PositiveOrInfinite,
+    Share,
+    number_or_function,
+    whole,
+    word,
+)
 from .base import Policy, short_repr
 from .circuit_state import BreakerMetrics, CircuitState
 from .live_circuit_breaker import LiveCircuitBreaker
-from .retry import ErrorFilter, error_filter
-from .windows import CountWindow, TimeWindow, Window
+from .retry import ErrorFilter
+from .windows import CountWindow, TimeWindow
 
 __all__ = ["BreakerMetrics", "CircuitBreaker", "CircuitState", "LiveCircuitBreaker"]
 
@@ -105,86 +115,43 @@ class CircuitBreaker(Policy):
     forced states are those of resilience4j, Polly and Failsafe.
     """
 
-    failure_threshold: int = 5
-    success_threshold: int = 3
-    timeout: float | Callable[[int], float] = 30.0
-    volume_threshold: int = 10
-    half_open_max_calls: int | None = None
-    late_results: str = "drop"
-    window: Window | None = None
-    failure_rate_threshold: float | None = None
-    slow_call_duration: float | None = None
-    slow_call_rate_threshold: float = 1.0
-    opens_on: str = "result"
+    failure_threshold: Count = 5
+    success_threshold: Count = 3
+    timeout: Annotated[float | Callable[[int], float], number_or_function(PositiveOrInfinite, 1)] = 30.0
+    volume_threshold: Natural = 10
+    half_open_max_calls: Count | None = None
+    late_results: Annotated[str, word("drop", "count")] = "drop"
+    window: CountWindow | TimeWindow | None = None
+    failure_rate_threshold: Share | None = None
+    slow_call_duration: NonNegativeOrInfinite | None = None
+    slow_call_rate_threshold: Share = 1.0
+    opens_on: Annotated[str, word("result", "failure")] = "result"
     recorded_errors: ErrorFilter | None = None
     ignored_errors: ErrorFilter | None = None
     recorded_results: Callable[[Any], bool] | None = None
-    other_errors: str = "success"
-    success_capacity: int | None = None
-    half_open_calls: int | None = None
-    half_open_budget: str = "concurrent"
-    probe_interval: float | None = None
-    max_half_open_wait: float | None = None
-    after_half_open_wait: str = "open"
-    timeout_multiplier: float = 1.0
-    max_timeout: float = math.inf
+    other_errors: Annotated[str, word("success", "ignored")] = "success"
+    success_capacity: Count | None = None
+    half_open_calls: Count | None = None
+    half_open_budget: Annotated[str, word("concurrent", "total")] = "concurrent"
+    probe_interval: PositiveOrInfinite | None = None
+    max_half_open_wait: PositiveOrInfinite | None = None
+    after_half_open_wait: Annotated[str, word("open", "closed")] = "open"
+    timeout_multiplier: Growth = 1.0
+    max_timeout: PositiveOrInfinite = math.inf
     open_for: Callable[[BaseException], float | None] | None = None
     probes_at_timeout: bool = True
     automatic_half_open: bool = False
 
     def __post_init__(self) -> None:
-        whole("failure_threshold", self.failure_threshold, minimum=1)
-        whole("success_threshold", self.success_threshold, minimum=1)
-        if callable(self.timeout):
-            try_seconds("timeout", self.timeout, 1)
-        else:
-            positive("timeout", self.timeout, allow_infinite=True)
-        whole("volume_threshold", self.volume_threshold)
-        one_of("late_results", self.late_results, ("drop", "count"))
-        self._check_window()
-        self._check_errors()
-        self._check_half_open()
-        at_least("timeout_multiplier", self.timeout_multiplier, 1)
-        positive("max_timeout", self.max_timeout, allow_infinite=True)
-
-    def _check_window(self) -> None:
-        one_of("opens_on", self.opens_on, ("result", "failure"))
-        positive("slow_call_rate_threshold", ratio("slow_call_rate_threshold", self.slow_call_rate_threshold))
-        if self.failure_rate_threshold is not None:
-            positive("failure_rate_threshold", ratio("failure_rate_threshold", self.failure_rate_threshold))
-        if self.slow_call_duration is not None:
-            non_negative("slow_call_duration", self.slow_call_duration, allow_infinite=True)
-        if self.window is not None:
-            instance("window", self.window, (CountWindow, TimeWindow))
-            return
         for name in ("failure_rate_threshold", "slow_call_duration"):
-            if getattr(self, name) is not None:
+            if self.window is None and getattr(self, name) is not None:
                 raise ValueError(f"window must be given with {name}, got None")
-
-    def _check_errors(self) -> None:
-        error_filter("recorded_errors", self.recorded_errors)
-        error_filter("ignored_errors", self.ignored_errors)
-        one_of("other_errors", self.other_errors, ("success", "ignored"))
-        for name in ("recorded_results", "open_for"):
-            function = getattr(self, name)
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be a function, got {function!r}")
-
-    def _check_half_open(self) -> None:
-        for name in ("half_open_max_calls", "half_open_calls"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name), minimum=1)
         if self.half_open_calls is not None and self.failure_rate_threshold is None:
             raise ValueError(
                 f"failure_rate_threshold must be given with half_open_calls={self.half_open_calls}, got None"
             )
         if self.success_capacity is not None:
             whole("success_capacity", self.success_capacity, minimum=self.success_threshold)
-        one_of("half_open_budget", self.half_open_budget, ("concurrent", "total"))
-        one_of("after_half_open_wait", self.after_half_open_wait, ("open", "closed"))
-        for name in ("probe_interval", "max_half_open_wait"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name), allow_infinite=True)
 
     @classmethod
     def like(cls, library: str, **options: Any) -> CircuitBreaker:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
 from ..engine import Deadlines, Steps, interrupt, request_of, start
 from ..errors import NEVER_HANDLED
 from ..events import EventLog
-from ..validation import non_negative, one_of, whole
+from ..validation import Count, NonNegativeOrInfinite, word
 from .base import LivePolicy, Policy
 from .retry import ErrorFilter, error_filter
 
@@ -41,16 +41,10 @@ class Hedge(Policy):
     Source: Dean and Barroso, "The Tail at Scale"; the hedging of Polly and resilience4j.
     """
 
-    delay: float
-    max_hedges: int = 1
-    wins: str = "success"
+    delay: NonNegativeOrInfinite
+    max_hedges: Count = 1
+    wins: Annotated[str, word("success", "completion")] = "success"
     handled_errors: ErrorFilter | None = None
-
-    def __post_init__(self) -> None:
-        non_negative("delay", self.delay, allow_infinite=True)
-        whole("max_hedges", self.max_hedges, minimum=1)
-        one_of("wins", self.wins, ("success", "completion"))
-        error_filter("handled_errors", self.handled_errors)
 
     @classmethod
     def like(cls, library: str, **options: Any) -> Hedge:

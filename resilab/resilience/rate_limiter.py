@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
 from ..engine import Steps, at
 from ..errors import RateLimitedError
 from ..events import EventLog
-from ..validation import non_negative, one_of, positive, whole
+from ..validation import Count, NonNegativeOrInfinite, Positive, whole, word
 from .base import LivePolicy, Policy, short_repr
 from .windows import TIE
 
@@ -54,19 +54,13 @@ class RateLimiter(Policy):
     Source: the rate limiters of resilience4j, Failsafe and hyx.
     """
 
-    permits: int
-    period: float = 1.0
-    kind: str = "token_bucket"
-    burst: int | None = None
-    max_wait: float = 0.0
+    permits: Count
+    period: Positive = 1.0
+    kind: Annotated[str, word(*KINDS)] = "token_bucket"
+    burst: Count | None = None
+    max_wait: NonNegativeOrInfinite = 0.0
 
     def __post_init__(self) -> None:
-        whole("permits", self.permits, minimum=1)
-        positive("period", self.period)
-        one_of("kind", self.kind, KINDS)
-        if self.burst is not None:
-            whole("burst", self.burst, minimum=1)
-        non_negative("max_wait", self.max_wait, allow_infinite=True)
         if self.max_wait and self.kind in ("token_bucket", "sliding_log"):
             raise ValueError(f"max_wait must be 0 with kind={self.kind!r}, got {self.max_wait!r}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
@@ -13,7 +13,18 @@ from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, UnfinishedRunError
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
-from ..validation import at_least, instance, non_negative, one_of, positive, try_seconds, whole
+from ..validation import (
+    Growth,
+    Natural,
+    NonNegative,
+    NonNegativeOrInfinite,
+    PositiveOrInfinite,
+    Rule,
+    non_negative,
+    one_of,
+    positive,
+    try_seconds,
+)
 from .backoff import Backoff
 from .base import LivePolicy, Policy, short_repr
 from .retry_budget import LiveRetryBudget, RetryBudget
@@ -24,7 +35,38 @@ _REPLACED = ("initial_delay", "max_delay", "backoff_multiplier", "jitter")
 ENDLESS = 100_000
 """Retries of one call after which a run is taken to be endless."""
 
-ErrorFilter = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+def error_filter(name: str, errors: Any) -> Callable[[BaseException], bool]:
+    """Return *errors* as a predicate: None is every error."""
+    if errors is None:
+        return lambda error: True
+    kinds = errors if isinstance(errors, tuple) else (errors,)
+    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        return lambda error: isinstance(error, kinds)
+    if callable(errors):
+        return errors  # type: ignore[no-any-return]
+    raise TypeError(f"{name} must be an error class, a tuple of them, or a predicate, got {errors!r}")
+
+
+def _checked_filter(name: str, errors: Any) -> Any:
+    error_filter(name, errors)
+    return errors
+
+
+ErrorFilter = Annotated[
+    type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool],
+    Rule(_checked_filter, "an error class, a tuple of them, or a predicate"),
+]
+
+
+def _jitter(name: str, value: Any) -> Any:
+    if callable(value):
+        try_seconds(name, value, 0, 0.5)
+        return value
+    return one_of(name, value, JITTERS)
+
+
+Jitter = Annotated[str | Callable[[int, float], float], Rule(_jitter, "the name of a jitter, or a function")]
 
 
 @dataclass(frozen=True)
@@ -81,45 +123,25 @@ class Retry(Policy):
     article "Exponential Backoff and Jitter".
     """
 
-    max_retries: int | None = 3
-    initial_delay: float = 1.0
-    max_delay: float = 30.0
-    backoff_multiplier: float = 2.0
-    jitter: str | Callable[[int, float], float] = "reference"
+    max_retries: Natural | None = 3
+    initial_delay: NonNegative = 1.0
+    max_delay: NonNegativeOrInfinite = 30.0
+    backoff_multiplier: Growth = 2.0
+    jitter: Jitter = "reference"
     retryable_errors: ErrorFilter | None = None
     retryable_results: Callable[[Any], bool] | None = None
     delay_from: Callable[[int, Any], float | None] | None = None
-    max_duration: float | None = None
+    max_duration: PositiveOrInfinite | None = None
     backoff: Backoff | None = None
     budget: RetryBudget | None = None
 
     def __post_init__(self) -> None:
-        if self.max_retries is not None:
-            whole("max_retries", self.max_retries)
-        non_negative("initial_delay", self.initial_delay)
-        non_negative("max_delay", self.max_delay, allow_infinite=True)
-        at_least("backoff_multiplier", self.backoff_multiplier, 1)
-        if callable(self.jitter):
-            try_seconds("jitter", self.jitter, 0, 0.5)
-        else:
-            one_of("jitter", self.jitter, JITTERS)
         if self.max_retries is None and self.backoff is None:
             positive("initial_delay with max_retries=None", self.initial_delay)
             positive("max_delay with max_retries=None", self.max_delay, allow_infinite=True)
-        error_filter("retryable_errors", self.retryable_errors)
-        for name in ("retryable_results", "delay_from"):
-            function = getattr(self, name)
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be a function, got {function!r}")
-        if self.max_duration is not None:
-            positive("max_duration", self.max_duration, allow_infinite=True)
-        if self.budget is not None:
-            instance("budget", self.budget, RetryBudget)
-        if self.backoff is not None:
-            instance("backoff", self.backoff, Backoff)
-            for field in fields(self):
-                if field.name in _REPLACED and getattr(self, field.name) != field.default:
-                    raise ValueError(f"{field.name} must be left out with backoff, got {getattr(self, field.name)!r}")
+        for field in fields(self) if self.backoff is not None else ():
+            if field.name in _REPLACED and getattr(self, field.name) != field.default:
+                raise ValueError(f"{field.name} must be left out with backoff, got {getattr(self, field.name)!r}")
 
     @classmethod
     def like(cls, library: str, **options: Any) -> Retry:
@@ -278,15 +300,3 @@ class LiveRetry(LivePolicy):
         request.handled = None
         request.backoffs += 1
         return self._draws(request.key, request.backoffs - 1)
-
-
-def error_filter(name: str, errors: Any) -> Callable[[BaseException], bool]:
-    """Return *errors* as a predicate: None is every error."""
-    if errors is None:
-        return lambda error: True
-    kinds = errors if isinstance(errors, tuple) else (errors,)
-    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        return lambda error: isinstance(error, kinds)
-    if callable(errors):
-        return errors
-    raise TypeError(f"{name} must be an error class, a tuple of them, or a predicate, got {errors!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import TimeoutExceededError
-from ..validation import Spec, finite, non_negative, positive
+from ..validation import Finite, NonNegative, Positive, Spec
 
 _PLACES = 9  # tokens are rounded to so many places: ten times 0.1 is 1
 
@@ -42,22 +42,14 @@ class RetryBudget(Spec):
     retries with token buckets and circuit breakers".
     """
 
-    max_tokens: float = 10.0
-    retry_cost: float = 1.0
-    timeout_cost: float | None = None
-    failure_cost: float = 0.0
-    call_income: float = 0.0
-    success_income: float = 0.1
+    max_tokens: Positive = 10.0
+    retry_cost: NonNegative = 1.0
+    timeout_cost: NonNegative | None = None
+    failure_cost: NonNegative = 0.0
+    call_income: NonNegative = 0.0
+    success_income: NonNegative = 0.1
     refunds_success: bool = False
-    floor: float = -1.0
-
-    def __post_init__(self) -> None:
-        positive("max_tokens", self.max_tokens)
-        for name in ("retry_cost", "failure_cost", "call_income", "success_income"):
-            non_negative(name, getattr(self, name))
-        if self.timeout_cost is not None:
-            non_negative("timeout_cost", self.timeout_cost)
-        finite("floor", self.floor)
+    floor: Finite = -1.0
 
     @classmethod
     def token_bucket(cls, ratio: float = 0.1, max_tokens: float = 10.0) -> RetryBudget:

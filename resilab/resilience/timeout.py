@@ -11,7 +11,7 @@ import simpy
 from ..engine import Deadlines, Steps, abandon, interrupt, request_of, start
 from ..errors import TimeoutExceededError
 from ..events import EventLog
-from ..validation import positive
+from ..validation import PositiveOrInfinite
 from .base import LivePolicy, Policy
 
 
@@ -49,11 +49,8 @@ class Timeout(Policy):
     Source: `TimeoutPolicy` and `CancellableTimeout` of the reference document.
     """
 
-    seconds: float
+    seconds: PositiveOrInfinite
     cancel: bool = True
-
-    def __post_init__(self) -> None:
-        positive("seconds", self.seconds, allow_infinite=True)
 
     @classmethod
     def like(cls, library: str, **options: Any) -> Timeout:

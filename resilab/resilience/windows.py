@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from ..validation import Spec, one_of, positive, whole
+from ..validation import Count, Positive, Spec, word
 
 TIE = 1e-9
 """Share of a window by which two times may differ in rounding and still be the same instant."""
@@ -37,10 +37,7 @@ class CountWindow(Spec):
         CountWindow(size=100)
     """
 
-    size: int
-
-    def __post_init__(self) -> None:
-        whole("size", self.size, minimum=1)
+    size: Count
 
     def open(self, now: float) -> LiveCountWindow:
         """Make an empty window."""
@@ -71,15 +68,9 @@ class TimeWindow(Spec):
         TimeWindow(seconds=10.0, buckets=None, start='clock')
     """
 
-    seconds: float
-    buckets: int | None = None
-    start: str = "clock"
-
-    def __post_init__(self) -> None:
-        positive("seconds", self.seconds)
-        if self.buckets is not None:
-            whole("buckets", self.buckets, minimum=1)
-        one_of("start", self.start, ("clock", "event", "opening"))
+    seconds: Positive
+    buckets: Count | None = None
+    start: Annotated[str, word("clock", "event", "opening")] = "clock"
 
     def open(self, now: float) -> LiveTimeWindow:
         """Make an empty window."""

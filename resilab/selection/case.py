@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..lab.records import DEGRADED, SUCCESS
 from ..lab.result import Result
-from ..validation import Spec, one_of
+from ..validation import Spec, word
 from ..worlds.outbox_result import OutboxRunResult
 from ..worlds.saga_result import CONSISTENT, SagaRunResult
 
@@ -38,25 +38,19 @@ class Case(Spec):
         record: Whether *measure* looks at attempts or events.
     """
 
-    table: str
+    table: Annotated[str, word("pattern_table", "when_to_use")]
     row: str
     pattern: str
-    side: str
+    side: Annotated[str, word("protection", "price")]
     claim: str
     metric: str
-    unit: str
-    better: str
+    unit: Annotated[str, word(*UNITS)]
+    better: Annotated[str, word("higher", "lower")]
     without: Any
     with_pattern: Any
     measure: Callable[[Any], float]
     day: str
     record: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("table", self.table, ("pattern_table", "when_to_use"))
-        one_of("side", self.side, ("protection", "price"))
-        one_of("unit", self.unit, UNITS)
-        one_of("better", self.better, ("higher", "lower"))
 
 
 @dataclass(frozen=True)

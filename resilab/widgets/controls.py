@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets
 
-from ..validation import Spec, finite, instance, positive
+from ..validation import Finite, Positive, Spec, instance
 
 UNITS = {
     "clients": "clients",
@@ -56,21 +56,17 @@ class Slider(Spec):
         0.05
     """
 
-    low: float
-    high: float
-    step: float | None = None
-    value: float | None = None
+    low: Finite
+    high: Finite
+    step: Positive | None = None
+    value: Finite | None = None
     label: str | None = None
     unit: str | None = None
 
     def __post_init__(self) -> None:
-        finite("low", self.low)
-        finite("high", self.high)
         if self.low >= self.high:
             raise ValueError(f"high must be > low, got {self.low!r} to {self.high!r}")
-        if self.step is not None:
-            positive("step", self.step)
-        if self.value is not None and not self.low <= finite("value", self.value) <= self.high:
+        if self.value is not None and not self.low <= self.value <= self.high:
             raise ValueError(f"value must be from {self.low!r} to {self.high!r}, got {self.value!r}")
 
     @property

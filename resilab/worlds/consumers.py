@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
 from ..communication.message import Message
-from ..distributions import duration as as_distribution
+from ..distributions import Law
 from ..engine import Steps
 from ..errors import ConsumerCrashError, ServiceError
 from ..lab.faults import Errors, Fault, Outage, Slowdown
 from ..lab.service import Service
 from ..randomness import KeyedDraws, uniform
-from ..validation import Spec, instance, non_negative, one_of, positive, ratio, sequence, whole
+from ..validation import (
+    Count,
+    NonNegative,
+    NonNegativeOrInfinite,
+    PositiveOrInfinite,
+    Ratio,
+    Spec,
+    many,
+    word,
+)
 
 
 @dataclass(frozen=True)
@@ -51,40 +60,21 @@ class Consumers(Spec):
         40.0
     """
 
-    count: int = 1
-    handling_time: Any = 0.05
-    failure_rate: float = 0.0
-    poison_rate: float = 0.0
-    crash_rate: float = 0.0
-    restart_time: float = 1.0
-    effect_at: float = 0.5
+    count: Count = 1
+    handling_time: Law = 0.05
+    failure_rate: Ratio = 0.0
+    poison_rate: Ratio = 0.0
+    crash_rate: Ratio = 0.0
+    restart_time: NonNegativeOrInfinite = 1.0
+    effect_at: Ratio = 0.5
     idempotent: bool = False
-    acknowledge: str = "after"
-    ack_deadline: float | None = None
-    max_deliveries: int | None = None
-    redelivery_delay: float | None = None
+    acknowledge: Annotated[str, word("after", "before")] = "after"
+    ack_deadline: PositiveOrInfinite | None = None
+    max_deliveries: Count | None = None
+    redelivery_delay: NonNegative | None = None
     ordered: bool = True
-    faults: tuple[Fault, ...] = ()
+    faults: Annotated[tuple[Fault, ...], many(Fault)] = ()
     name: str = "consumers"
-
-    def __post_init__(self) -> None:
-        whole("count", self.count, minimum=1)
-        object.__setattr__(self, "handling_time", as_distribution("handling_time", self.handling_time))
-        for name in ("failure_rate", "poison_rate", "crash_rate", "effect_at"):
-            ratio(name, getattr(self, name))
-        non_negative("restart_time", self.restart_time, allow_infinite=True)
-        one_of("acknowledge", self.acknowledge, ("after", "before"))
-        if self.ack_deadline is not None:
-            positive("ack_deadline", self.ack_deadline, allow_infinite=True)
-        if self.max_deliveries is not None:
-            whole("max_deliveries", self.max_deliveries, minimum=1)
-        if self.redelivery_delay is not None:
-            non_negative("redelivery_delay", self.redelivery_delay)
-        faults = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
-        for fault in faults:
-            instance("faults", fault, Fault)
-        object.__setattr__(self, "faults", faults)
-        instance("name", self.name, str)
 
     @property
     def capacity(self) -> float:

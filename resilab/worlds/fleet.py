@@ -6,20 +6,19 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
-from ..distributions import duration as as_distribution
+from ..distributions import Law
 from ..engine import Request, Steps, request_of
 from ..errors import NoReplicaError
 from ..events import EventLog
 from ..health.pod import KubernetesPod
 from ..health.probe import KubernetesProbe
-from ..lab.faults import Fault
 from ..lab.records import AttemptColumns, Causes
 from ..randomness import KeyedDraws, uniform
-from ..validation import Spec, instance, one_of, ratio, sequence, whole
+from ..validation import Count, Natural, Ratio, Spec, many, word
 from .replica import Call, Dependency, Replica, ReplicaFault
 
 BALANCINGS = ("round_robin", "random", "least_loaded")
@@ -56,42 +55,27 @@ class Fleet(Spec):
         30
     """
 
-    replicas: int
-    workers: int
-    latency: Any
-    queue_limit: int | None = None
-    failure_rate: float = 0.0
-    balancing: str = "round_robin"
+    replicas: Count
+    workers: Count
+    latency: Law
+    queue_limit: Natural | None = None
+    failure_rate: Ratio = 0.0
+    balancing: Annotated[str, word(*BALANCINGS)] = "round_robin"
     pod: KubernetesPod = field(
         default_factory=lambda: KubernetesPod(liveness=KubernetesProbe(), readiness=KubernetesProbe())
     )
-    startup_time: Any = 0.0
-    faults: tuple[ReplicaFault, ...] = ()
+    startup_time: Law = 0.0
+    faults: Annotated[tuple[ReplicaFault, ...], many(ReplicaFault)] = ()
     dependency: Dependency | None = None
-    probe_failure_rate: float = 0.0
+    probe_failure_rate: Ratio = 0.0
     probes_need_worker: bool = False
     is_warm: bool = True
     name: str = "fleet"
 
     def __post_init__(self) -> None:
-        whole("replicas", self.replicas, minimum=1)
-        whole("workers", self.workers, minimum=1)
-        object.__setattr__(self, "latency", as_distribution("latency", self.latency))
-        if self.queue_limit is not None:
-            whole("queue_limit", self.queue_limit)
-        ratio("failure_rate", self.failure_rate)
-        one_of("balancing", self.balancing, BALANCINGS)
-        instance("pod", self.pod, KubernetesPod)
-        object.__setattr__(self, "startup_time", as_distribution("startup_time", self.startup_time))
-        faults: tuple[Any, ...] = (self.faults,) if isinstance(self.faults, Fault) else sequence("faults", self.faults)
-        for fault in faults:
-            instance("faults", fault, ReplicaFault)
+        for fault in self.faults:
             if fault.replica >= self.replicas:
                 raise ValueError(f"replica of a fault must be < {self.replicas}, got {fault.replica}")
-        object.__setattr__(self, "faults", faults)
-        instance("dependency", self.dependency, (Dependency, type(None)))
-        ratio("probe_failure_rate", self.probe_failure_rate)
-        instance("name", self.name, str)
 
     @property
     def workers_in_all(self) -> int:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from ..lab.run import Run, Stream
 from ..lab.scenario import client_policy
-from ..lab.workload import ClosedLoop, Replay, Workload
+from ..lab.workload import ClosedLoop, Workload, duration_of
 from ..lab.world import Station, World
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import instance, positive, whole
+from ..validation import Count, Positive
 from .fleet import Fleet
 from .fleet_result import FleetResult
 
@@ -43,17 +43,11 @@ class FleetScenario(World[FleetResult]):
     workload: Workload | ClosedLoop
     fleet: Fleet
     policy: Policy = field(default_factory=ResiliencePolicy)
-    duration: float | None = None
-    clients: int = 1
+    duration: Positive | None = None
+    clients: Count = 1
 
     def __post_init__(self) -> None:
-        instance("workload", self.workload, (Workload, ClosedLoop))
-        instance("fleet", self.fleet, Fleet)
-        instance("policy", self.policy, Policy)
-        if self.duration is None and isinstance(self.workload, Replay):
-            object.__setattr__(self, "duration", self.workload.duration)
-        positive("duration", self.duration)
-        whole("clients", self.clients, minimum=1)
+        duration_of(self)
 
     @property
     def services(self) -> tuple[Station, ...]:

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from ..lab.faults import CapacityLoss
 from ..lab.records import ATTEMPT, FAILURE, OPEN, SUCCESS, TIMEOUT, in_order
 from ..lab.run import Run, Stream
 from ..lab.service import Service
-from ..lab.workload import Replay, Workload
+from ..lab.workload import Workload, duration_of
 from ..lab.world import World
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import instance, positive, sequence, whole
+from ..validation import Natural, Positive, many
 from .consumers import Consumers, Group
 from .messaging_result import MessagingResult
 
@@ -60,28 +60,18 @@ class MessagingScenario(World[MessagingResult]):
 
     workload: Workload
     broker: MessageBroker = field(default_factory=MessageBroker)
-    consumers: tuple[Consumers, ...] = (Consumers(),)
+    consumers: Annotated[tuple[Consumers, ...], many(Consumers)] = (Consumers(),)
     policy: Policy = field(default_factory=ResiliencePolicy)
-    keys: int = 0
-    duration: float | None = None
+    keys: Natural = 0
+    duration: Positive | None = None
 
     def __post_init__(self) -> None:
-        instance("workload", self.workload, Workload)
-        instance("broker", self.broker, MessageBroker)
-        groups = (self.consumers,) if isinstance(self.consumers, Consumers) else sequence("consumers", self.consumers)
-        for group in groups:
-            instance("consumers", group, Consumers)
-        names = [group.name for group in groups]
+        names = [group.name for group in self.consumers]
         if len(set(names)) != len(names) or not names:
             raise ValueError(f"consumers must be groups with different names, got {names}")
-        object.__setattr__(self, "consumers", groups)
-        instance("policy", self.policy, Policy)
-        whole("keys", self.keys)
         if self.broker.topics is not None and TOPIC not in self.broker.topics:
             raise ValueError(f"topics of the broker must contain {TOPIC!r}, got {self.broker.topics!r}")
-        if self.duration is None and isinstance(self.workload, Replay):
-            object.__setattr__(self, "duration", self.workload.duration)
-        positive("duration", self.duration)
+        duration_of(self)
 
     @property
     def kinds(self) -> tuple[str, ...]:

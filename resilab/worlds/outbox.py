@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
@@ -25,7 +25,7 @@ from ..lab.run import Run, Stream
 from ..lab.workload import Poisson, Workload
 from ..lab.world import World
 from ..randomness import KeyedDraws, uniform
-from ..validation import instance, one_of, positive, ratio
+from ..validation import Positive, Ratio, word
 from .outbox_result import OutboxRunResult
 
 APPROACHES = ("outbox", "commit_first", "publish_first", "publish_inside")
@@ -64,22 +64,13 @@ class OutboxScenario(World[OutboxRunResult]):
     """
 
     workload: Workload = field(default_factory=lambda: Poisson(rate=10))
-    approach: str = "outbox"
+    approach: Annotated[str, word(*APPROACHES)] = "outbox"
     database: Database = field(default_factory=lambda: Database(statement_time=0.002, commit_time=0.01))
     processor: OutboxProcessor = field(default_factory=OutboxProcessor)
     broker: MessageBroker = field(default_factory=lambda: MessageBroker(latency=0.005))
-    crash_rate: float = 0.0
+    crash_rate: Ratio = 0.0
     idempotent: bool = True
-    duration: float = 60.0
-
-    def __post_init__(self) -> None:
-        instance("workload", self.workload, Workload)
-        one_of("approach", self.approach, APPROACHES)
-        instance("database", self.database, Database)
-        instance("processor", self.processor, OutboxProcessor)
-        instance("broker", self.broker, MessageBroker)
-        ratio("crash_rate", self.crash_rate)
-        positive("duration", self.duration)
+    duration: Positive = 60.0
 
     @property
     def faults(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import simpy
 
@@ -25,7 +25,17 @@ from ..lab.records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT
 from ..lab.service import Service
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import Spec, instance, one_of, positive, ratio, sequence, whole
+from ..validation import (
+    Natural,
+    Positive,
+    PositiveOrInfinite,
+    Ratio,
+    Rule,
+    Spec,
+    one_of,
+    sequence,
+    word,
+)
 
 MODES = ("hang", "refuse", "crash")
 
@@ -49,17 +59,19 @@ class ReplicaFault(Fault):
             cured ends every container of the window as soon as it listens.
     """
 
-    duration: float = math.inf
-    replica: int = 0
-    mode: str = "hang"
+    duration: PositiveOrInfinite = math.inf
+    replica: Natural = 0
+    mode: Annotated[str, word(*MODES)] = "hang"
     cured_by_restart: bool = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        whole("replica", self.replica)
-        one_of("mode", self.mode, MODES)
         if not self.cured_by_restart and self.duration == math.inf:
             raise ValueError("duration of a fault that no restart cures must be finite, got inf")
+
+
+def _probes(name: str, value: Any) -> tuple[str, ...]:
+    kinds = (value,) if isinstance(value, str) else sequence(name, value)
+    return tuple(one_of(name, kind, PROBES) for kind in kinds)
 
 
 @dataclass(frozen=True)
@@ -77,21 +89,11 @@ class Dependency(Spec):
     """
 
     service: Service
-    share: float = 1.0
-    checked_by: tuple[str, ...] = ()
+    share: Ratio = 1.0
+    checked_by: Annotated[tuple[str, ...], Rule(_probes, "kinds of probes")] = ()
     critical: bool = True
-    check_timeout: float = 0.5
+    check_timeout: Positive = 0.5
     policy: Policy = field(default_factory=ResiliencePolicy)
-
-    def __post_init__(self) -> None:
-        instance("service", self.service, Service)
-        ratio("share", self.share)
-        kinds = (self.checked_by,) if isinstance(self.checked_by, str) else sequence("checked_by", self.checked_by)
-        for kind in kinds:
-            one_of("checked_by", kind, PROBES)
-        object.__setattr__(self, "checked_by", kinds)
-        positive("check_timeout", self.check_timeout)
-        instance("policy", self.policy, Policy)
 
 
 class Host(Protocol):

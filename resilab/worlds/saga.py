@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
@@ -20,7 +20,7 @@ from ..lab.workload import Poisson, Workload
 from ..lab.world import World
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
-from ..validation import instance, non_negative, positive, ratio, sequence
+from ..validation import NonNegative, Positive, Ratio, Rule, non_negative, sequence
 from .saga_result import SagaRunResult
 
 STEPS = ("reserve_inventory", "process_payment", "confirm_order")
@@ -29,6 +29,10 @@ STEPS = ("reserve_inventory", "process_payment", "confirm_order")
 
 def _service(name: str) -> Service:
     return Service(workers=20, latency=0.05, on_cancel="ignore", name=name)
+
+
+def _times(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(sorted(non_negative(name, time) for time in sequence(name, values)))
 
 
 @dataclass(frozen=True)
@@ -69,35 +73,22 @@ class SagaScenario(World[SagaRunResult]):
     inventory: Service = field(default_factory=lambda: _service("inventory"))
     payment: Service = field(default_factory=lambda: _service("payment"))
     orders: Service = field(default_factory=lambda: _service("orders"))
-    out_of_stock: float = 0.0
-    declined: float = 0.0
-    timeout: float | None = None
+    out_of_stock: Ratio = 0.0
+    declined: Ratio = 0.0
+    timeout: Positive | None = None
     policy: Policy = field(default_factory=ResiliencePolicy)
     compensation_policy: Policy = COMPENSATION_POLICY
     compensate: bool = True
     compensate_doubt: bool = True
     idempotent: bool = True
-    log_write_time: float = 0.0
-    crashes: tuple[float, ...] = ()
-    restart_delay: float = 1.0
-    duration: float = 60.0
+    log_write_time: NonNegative = 0.0
+    crashes: Annotated[tuple[float, ...], Rule(_times, "times >= 0")] = ()
+    restart_delay: Positive = 1.0
+    duration: Positive = 60.0
 
     def __post_init__(self) -> None:
-        instance("workload", self.workload, Workload)
         for name in ("inventory", "payment", "orders"):
-            service = instance(name, getattr(self, name), Service)
-            object.__setattr__(self, name, service.replace(name=name))
-        ratio("out_of_stock", self.out_of_stock)
-        ratio("declined", self.declined)
-        if self.timeout is not None:
-            positive("timeout", self.timeout)
-        instance("policy", self.policy, Policy)
-        instance("compensation_policy", self.compensation_policy, Policy)
-        non_negative("log_write_time", self.log_write_time)
-        crashes = tuple(non_negative("crashes", time) for time in sequence("crashes", self.crashes))
-        object.__setattr__(self, "crashes", tuple(sorted(crashes)))
-        positive("restart_delay", self.restart_delay)
-        positive("duration", self.duration)
+            object.__setattr__(self, name, getattr(self, name).replace(name=name))
 
     @property
     def services(self) -> tuple[Service, ...]:
