@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import resilab as rl
 from resilab.experiments.comparison import verdict
+from resilab.experiments.coverage import _runs, coverage
 from resilab.experiments.front import pareto
-from resilab.experiments.statistics import Interval, mean_interval, replications_needed, t_quantile
+from resilab.experiments.statistics import Interval, mean_interval, replications_needed, run_interval, t_quantile
 
 SERVICE = rl.Service(workers=2, latency=rl.Exponential(0.1), queue_limit=20, failure_rate=0.1)
 PLAIN = rl.Scenario(rl.Poisson(rate=15), SERVICE, duration=30.0)
@@ -49,17 +50,33 @@ class TestStatistics:
         assert t_quantile(probability, freedom) == pytest.approx(quantile, rel=1e-9)
         assert t_quantile(1 - probability, freedom) == pytest.approx(-quantile, rel=1e-8)
 
-    def test_an_interval_is_mean_plus_minus_t_standard_errors(self):
+    def test_the_interval_of_symmetric_values_is_mean_plus_minus_t_standard_errors(self):
         found = mean_interval(np.array([2.0, 4.0, 4.0, 6.0, math.nan]))
         assert (found.mean, found.count) == (4.0, 4)
         assert found.deviation == pytest.approx(math.sqrt(8 / 3))
         assert found.high - found.mean == pytest.approx(3.182446 * math.sqrt(8 / 3) / 2, rel=1e-6)
 
+    def test_a_long_tail_moves_the_limit_on_its_side_and_no_other(self):
+        values = np.array([1.0, 1.1, 1.2, 1.3, 2.4])
+        right, left = mean_interval(values), mean_interval(-values)
+        t = t_quantile(0.975, 4) * values.std(ddof=1) / math.sqrt(5)
+        assert right.low == pytest.approx(1.4 - t)
+        assert right.high > 1.4 + 1.5 * t
+        assert (left.low, left.high) == pytest.approx((-right.high, -right.low))
+
+    def test_an_interval_for_one_more_run_holds_it(self):
+        values = np.random.default_rng(7).exponential(1.0, (4000, 11))
+        found = [run_interval(row[:10]) for row in values]
+        holds = np.mean([each.low <= row[10] <= each.high for each, row in zip(found, values, strict=True)])
+        assert 0.93 <= holds <= 0.97
+        assert run_interval(np.array([3.0, 3.0])).high == 3.0
+        assert math.isnan(run_interval(np.array([3.0])).high)
+
     def test_intervals_hold_the_true_mean_as_often_as_they_say(self):
         values = np.random.default_rng(5).normal(3.0, 2.0, (4000, 6))
         found = [mean_interval(row) for row in values]
-        coverage = np.mean([each.low <= 3.0 <= each.high for each in found])
-        assert abs(coverage - 0.95) <= 4.5 * math.sqrt(0.95 * 0.05 / 4000)
+        holds = np.mean([each.low <= 3.0 <= each.high for each in found])
+        assert 0.935 <= holds <= 0.975
 
     def test_one_value_has_no_interval_and_none_has_no_mean(self):
         assert math.isnan(mean_interval(np.array([1.0])).low)
@@ -73,6 +90,35 @@ class TestStatistics:
 
     def test_no_number_of_pairs_tells_a_difference_of_nothing(self):
         assert replications_needed(0.0, 1.0) == math.inf
+
+
+class TestCoverage:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("workers", [1, 4])
+    @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
+    def test_intervals_of_queues_hold_the_truth_in_93_to_97_of_100(self, load, workers):
+        """With 1.5 more on each side for the noise of 300 experiments with 20 runs, 1200 with 5."""
+        table = coverage(load, workers, 3000, experiments=300)
+        assert table.min(axis=None) > 0.915, table
+        assert table.max(axis=None) < 0.985, table
+
+    def test_a_table_has_a_row_for_each_kind_and_size(self):
+        table = coverage(0.5, 1, 100, replications=[2, 4], experiments=10)
+        assert table.index.tolist()[:3] == [("single", 2), ("single", 4), ("paired", 2)]
+        assert table.columns.tolist() == ["mean_latency", "p50", "p99", "success_rate", "answered_within"]
+
+    def test_its_queue_is_the_queue_of_the_theory(self):
+        first, second = _runs(0.5, 2, 2000, 200, seed=1)
+        assert first[0].mean() == pytest.approx(rl.theory.mmc(1.0, 2, 1.0).mean_latency, rel=0.02)
+        assert (second[0] < first[0]).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [({"load": 1.0}, "load must be above 0 and below 1"), ({"replications": [1]}, "replications must be >= 2")],
+    )
+    def test_bad_input_is_refused(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            coverage(**arguments)
 
 
 class TestReplicate:
@@ -140,7 +186,7 @@ class TestReplicate:
         frame = rl.replicate(PLAIN, replications=10, metrics=["success_rate", "p99"])
         table = rl.intervals(frame)
         assert table.index.tolist() == ["success_rate", "p99"]
-        assert table.columns.tolist() == ["mean", "low", "high", "replications"]
+        assert table.columns.tolist() == ["mean", "low", "high", "run_low", "run_high", "replications"]
         assert table.loc["success_rate", "low"] < 0.9 < table.loc["success_rate", "high"]
         assert rl.intervals(frame, 0.5).loc["p99", "high"] < table.loc["p99", "high"]
 
@@ -156,16 +202,24 @@ class TestCompare:
     def test_a_scenario_against_itself_is_exactly_0(self):
         frame = rl.compare({"a": RETRIES, "again": RETRIES}, replications=3)
         frame = frame[frame.replications > 0]
-        assert (frame[["difference", "low", "high"]] == 0).all(axis=None)
+        assert (frame[["difference", "difference_low", "difference_high"]] == 0).all(axis=None)
         assert set(frame.verdict) == {"equal"}
 
     def test_differences_are_paired_by_seed(self):
         frame = rl.compare({"plain": PLAIN, "retries": RETRIES}, replications=5, seed=3, metrics="p99").iloc[0]
         plain, retries = (rl.replicate(each, 5, 3, "p99").p99 for each in (PLAIN, RETRIES))
         assert frame.difference == pytest.approx((retries - plain).mean())
-        half = t_quantile(0.975, 4) * (retries - plain).std() / math.sqrt(5)
-        assert frame.high - frame.difference == pytest.approx(half)
+        found = mean_interval((retries - plain).to_numpy())
+        assert (frame.difference_low, frame.difference_high) == (found.low, found.high)
         assert (frame.baseline, frame["mean"]) == (plain.mean(), retries.mean())
+
+    def test_a_pair_without_a_number_counts_neither_in_means_nor_in_the_difference(self):
+        def odd_only(model, seed):
+            return math.nan if model == "new" and seed % 2 else float(seed) + (model == "new")
+
+        arguments = {"replications": 6, "run": odd_only, "metrics": lambda value: value}
+        row = rl.compare({"old": "old", "new": "new"}, **arguments).iloc[0]
+        assert (row["baseline"], row["mean"], row["difference"], row["replications"]) == (2.0, 3.0, 1.0, 3)
 
     def test_verdicts_say_the_direction_and_not_what_is_better(self):
         frame = rl.compare({"retries": RETRIES, "plain": PLAIN}, baseline="plain", replications=5)
@@ -227,6 +281,17 @@ class TestSweep:
         runs = rl.replicate(build(2, 15.0), 3, metrics="p99")
         assert frame[["p99", "p99_low", "p99_high"]].iloc[3].tolist() == rl.intervals(runs).iloc[0, :3].tolist()
         assert (frame.p99_low < frame.p99_high).all()
+
+    def test_it_says_how_many_runs_could_tell_a_number(self):
+        def often_none(model, seed):
+            return {"always": 1.0, "sometimes": math.nan if seed < model else float(seed)}
+
+        arguments = {"replications": 5, "run": often_none, "metrics": lambda value: value}
+        frame = rl.sweep(lambda unseen: unseen, unseen=[0, 3], **arguments)
+        assert frame["sometimes_replications"].tolist() == [5, 2]
+        assert frame["sometimes"].tolist() == [2.0, 3.5]
+        assert frame["replications"].tolist() == [5, 5]
+        assert "always_replications" not in frame
 
     def test_settings_are_a_list_and_may_be_combined_with_a_grid(self):
         settings = [{"max_retries": 1}, {"max_retries": 2, "rate": 5.0}]

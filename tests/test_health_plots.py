@@ -100,7 +100,12 @@ def test_scorecard_writes_each_number():
     common = {"table": "pattern_table", "row": "Timeout", "pattern": "Timeout", "claim": "", "replications": 2}
     bad = {"side": "protection", "day": "a hang", "metric": "p99", "unit": "s", "without": 9.7, "with_pattern": 1.0}
     good = {"side": "price", "day": "no fault", "metric": "cut", "unit": "%", "without": 0.0, "with_pattern": 0.0121}
-    card = pd.DataFrame([common | bad | {"low": -9.0, "high": -8.4}, common | good | {"low": 0.009, "high": 0.015}])
+    card = pd.DataFrame(
+        [
+            common | bad | {"difference_low": -9.0, "difference_high": -8.4},
+            common | good | {"difference_low": 0.009, "difference_high": 0.015},
+        ]
+    )
     figure = rl.plots.scorecard(card)
     words = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert {"9.70 s", "1.00 s", "0.0 %", "1.2 %", "p99: a hang", "cut: no fault"} <= set(words)

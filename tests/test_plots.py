@@ -257,7 +257,13 @@ def test_trade_off_without_intervals_draws_points():
 def test_differences_draws_one_interval_a_variant():
     """The interval of each variant reaches from low to high around its difference."""
     frame = pd.DataFrame(
-        {"variant": ["x", "y"], "metric": "p99", "difference": [1.0, -1.0], "low": [0.5, -3.0], "high": [1.5, 1.0]}
+        {
+            "variant": ["x", "y"],
+            "metric": "p99",
+            "difference": [1.0, -1.0],
+            "difference_low": [0.5, -3.0],
+            "difference_high": [1.5, 1.0],
+        }
     )
     ax = rl.plots.differences(frame, "p99")
     bars = ax.containers[0].lines[2][0].get_segments()

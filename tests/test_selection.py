@@ -81,7 +81,7 @@ def test_every_row_of_both_tables_is_measured_on_both_days():
 def test_every_pattern_protects_and_costs(card):
     """The claims of both tables hold: each interval excludes 0, on the right side."""
     wrong = card[card["verdict"] != card["side"].map({"protection": "protects", "price": "costs"})]
-    assert wrong[["row", "side", "low", "high"]].to_numpy().tolist() == []
+    assert wrong[["row", "side", "difference_low", "difference_high"]].to_numpy().tolist() == []
     assert len(card) == 24
     assert (card["replications"] == 8).all()
     assert np.allclose(card["difference"], card["with_pattern"] - card["without"])
@@ -94,8 +94,10 @@ def test_the_card_is_a_comparison_seed_by_seed(card):
     frame = rl.compare(
         {"a": case.without, "b": case.with_pattern}, replications=8, seed=7, metrics="success_rate", n_jobs=1
     )
-    mine = card.loc[2, ["without", "with_pattern", "low", "high"]].astype(float)
-    assert mine.tolist() == pytest.approx(frame.loc[0, ["baseline", "mean", "low", "high"]].astype(float).tolist())
+    mine = card.loc[2, ["without", "with_pattern", "difference_low", "difference_high"]].astype(float)
+    assert mine.tolist() == pytest.approx(
+        frame.loc[0, ["baseline", "mean", "difference_low", "difference_high"]].astype(float).tolist()
+    )
 
 
 def test_a_pattern_is_the_only_difference_between_the_two_runs():
@@ -141,7 +143,7 @@ def test_verdicts_say_which_side_of_zero(better, side, verdict):
 def test_what_changes_nothing_is_not_seen():
     """A scenario against itself differs by exactly 0."""
     row = card_of(day(0.1), day(0.1), Number("success_rate"))
-    assert (row["difference"], row["low"], row["high"], row["verdict"]) == (0, 0, 0, "not seen")
+    assert (row["difference"], row["difference_low"], row["difference_high"], row["verdict"]) == (0, 0, 0, "not seen")
 
 
 def test_measures_count_what_they_say():

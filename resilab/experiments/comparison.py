@@ -32,8 +32,9 @@ def compare(
     """Compare variants with a baseline, seed by seed.
 
     Under one seed every variant meets the same arrivals and the same luck, so that
-    much of the noise cancels in the difference. The interval is by Student's t on the
-    differences of the pairs.
+    much of the noise cancels in the difference. The interval is that of the mean of
+    the differences of the pairs (see `mean_interval`); a pair in which a side has no
+    such number (NaN) counts nowhere, neither in the means nor in the difference.
 
     Each interval is made to hold its own difference in 95 of 100 experiments. Of many
     rows, some will be wrong: decide beforehand which metric you ask.
@@ -50,7 +51,8 @@ def compare(
     Returns:
         A DataFrame with a row for each variant but the baseline and each metric:
         variant, metric, baseline (its mean), mean (the variant's), difference (variant
-        minus baseline), low, high, replications (pairs), verdict. The verdict is
+        minus baseline), difference_low and difference_high (limits of the interval of
+        the difference), replications (pairs in which both are numbers), verdict. It is
         "higher" or "lower" if the interval excludes 0, "equal" if every pair is, and
         else "cannot tell yet: about N more replications": with those, a true
         difference as large as the one seen would show in 4 of 5 experiments.
@@ -84,7 +86,7 @@ def compare(
         if name != base:
             complete = [(pair[base], pair[name]) for pair in pairs if pair[base] is not None and pair[name] is not None]
             rows += [{"variant": name} | row for row in _compare(complete, confidence)]
-    columns = ["variant", "metric", "baseline", "mean", "difference", "low", "high", "replications", "verdict"]
+    columns = ["variant", "metric", "baseline", "mean", *difference_columns(mean_interval(np.empty(0))), "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -93,15 +95,27 @@ def _compare(pairs: list[tuple[dict[str, float], dict[str, float]]], confidence:
     for metric in dict.fromkeys(metric for before, after in pairs for metric in before if metric in after):
         before = np.array([pair[0].get(metric, math.nan) for pair in pairs])
         after = np.array([pair[1].get(metric, math.nan) for pair in pairs])
-        found = mean_interval(after - before, confidence)
-        means = {"baseline": mean_interval(before).mean, "mean": mean_interval(after).mean}
-        rows.append({"metric": metric} | means | paired(found) | {"verdict": verdict(found, confidence)})
+        found, means = paired(before, after, confidence)
+        columns = dict(zip(("baseline", "mean"), means, strict=True)) | difference_columns(found)
+        rows.append({"metric": metric} | columns | {"verdict": verdict(found, confidence)})
     return rows
 
 
-def paired(found: Interval) -> dict[str, float]:
+def paired(before: np.ndarray, after: np.ndarray, confidence: float) -> tuple[Interval, tuple[float, float]]:
+    """Return the interval of the differences of pairs, and the means of both sides over the same pairs."""
+    is_whole = np.isfinite(before) & np.isfinite(after)
+    before, after = before[is_whole], after[is_whole]
+    return mean_interval(after - before, confidence), (mean_interval(before).mean, mean_interval(after).mean)
+
+
+def difference_columns(found: Interval) -> dict[str, float]:
     """Return the columns that tell of the differences of pairs."""
-    return {"difference": found.mean, "low": found.low, "high": found.high, "replications": found.count}
+    return {
+        "difference": found.mean,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "replications": found.count,
+    }
 
 
 def verdict(difference: Interval, confidence: float = 0.95) -> str:

@@ -8,7 +8,7 @@ from ..validation import instance, ratio
 from .measures import measures
 from .options import Options, play_options, shows_options, work_options
 from .runs import Job, Workers, seeds_of
-from .statistics import column, mean_interval
+from .statistics import column, mean_interval, run_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,23 +72,25 @@ def replicate(
 def intervals(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Return mean and confidence limits of each number in a frame of replications.
 
-    The limits hold the true mean in 95 of 100 experiments like this one. They say
-    nothing about where a single run or a single request ends up.
+    `low` and `high` hold the true mean in 95 of 100 experiments like this one, also if
+    the runs are few and skewed (see `mean_interval`). They say nothing about where a
+    single run ends up: `run_low` and `run_high` hold one more run in 95 of 100 (see
+    `run_interval`). Where a single request ends up is told by its percentiles.
 
     Args:
         frame: From `replicate`: one row a run. The column `seed` is left out.
         confidence: From 0 to 1.
 
     Returns:
-        A DataFrame with a row a metric: mean, low, high, replications. NaN values are
-        left out of the count. One replication has no limits.
+        A DataFrame with a row a metric: mean, low, high, run_low, run_high, replications.
+        NaN values are left out of the count. One replication has no limits.
 
     Example:
         >>> import pandas as pd
         >>> intervals(pd.DataFrame({"seed": [0, 1, 2], "p99": [1.0, 2.0, 3.0]})).round(2)
-                mean   low  high  replications
+                mean   low  high  run_low  run_high  replications
         metric
-        p99      2.0 -0.48  4.48             3
+        p99      2.0 -0.48  4.48    -2.97      6.97             3
     """
     import pandas as pd
 
@@ -96,6 +98,8 @@ def intervals(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     instance("frame", frame, pd.DataFrame)
     rows = {}
     for name in frame.columns.drop("seed", errors="ignore"):
-        found = mean_interval(column(frame, name), confidence)
-        rows[name] = {"mean": found.mean, "low": found.low, "high": found.high, "replications": found.count}
+        values = column(frame, name)
+        found, run = mean_interval(values, confidence), run_interval(values, confidence)
+        limits = {"low": found.low, "high": found.high, "run_low": run.low, "run_high": run.high}
+        rows[name] = {"mean": found.mean} | limits | {"replications": found.count}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")

@@ -59,9 +59,10 @@ def sweep(
     Returns:
         A DataFrame with a row a setting, in order: one column an argument; for each
         metric its mean over the replications as `metric` and the limits of its interval
-        as `metric_low` and `metric_high` (NaN for one replication); `replications`, the
-        runs behind the row; and `error`, empty or why the setting could not be built or
-        run. Such a setting has NaN in its numbers. If no setting works, the first error
+        as `metric_low` and `metric_high` (NaN for one replication), and, for a metric that
+        some run could not tell (NaN), `metric_replications`, the runs that did;
+        `replications`, the runs of the setting; and `error`, empty or why the setting could
+        not be built or run. Such a setting has NaN in its numbers. If no setting works, the first error
         is raised. An interrupt (Ctrl-C) returns the settings that have runs, with a warning.
 
     Example:
@@ -163,11 +164,19 @@ def _numbers(runs: list[dict[str, float]], confidence: float) -> dict[str, float
     for metric in dict.fromkeys(name for run in runs for name in run):
         found = mean_interval(np.array([run.get(metric, np.nan) for run in runs]), confidence)
         row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
+        row[f"{metric}_replications"] = found.count
     return row | {"replications": len(runs)}
 
 
 def _frame(frame: pd.DataFrame, points: list[dict[str, Any]]) -> pd.DataFrame:
-    """Put the columns in order: settings, numbers, replications, error. All are there for no rows, too."""
+    """Put the columns in order: settings, numbers, replications, error. All are there for no rows, too.
+
+    How many runs could tell a metric is said only if that were not all.
+    """
     names = list(dict.fromkeys(name for point in points for name in point))
     last = ["replications", "error"]
-    return frame.reindex(columns=names + [name for name in frame.columns if name not in names + last] + last)
+    frame = frame.reindex(columns=names + [name for name in frame.columns if name not in names + last] + last)
+    counts = [name for name in frame.columns if str(name).endswith("_replications") and name not in names]
+    has_run = frame["replications"] > 0
+    told = [name for name in counts if (frame[name] == frame["replications"])[has_run].all()]
+    return frame.drop(columns=told)

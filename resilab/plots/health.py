@@ -153,7 +153,7 @@ def _draw_side(ax: Axes, rows: list[pd.Series], colour: str) -> None:
         scale = max(row["without"], row["with_pattern"], row["without"] + row["high"]) or 1.0
         for offset, value, shade in ((-0.02, row["without"], KEPT_COLOUR), (0.26, row["with_pattern"], colour)):
             ax.barh(number + offset, value / scale, height=0.26, color=shade)
-        low, high = (np.array([row["low"], row["high"]]) + row["without"]) / scale
+        low, high = (np.array([row["difference_low"], row["difference_high"]]) + row["without"]) / scale
         ax.plot([low, high], [number + 0.26] * 2, color=INK, linewidth=1.3, solid_capstyle="butt")
         reach_of = {"without": row["without"] / scale, "with_pattern": max(row["with_pattern"] / scale, high)}
         for offset, name in ((-0.02, "without"), (0.26, "with_pattern")):

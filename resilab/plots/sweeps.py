@@ -97,7 +97,7 @@ def differences(frame: pd.DataFrame, metric: str, *, ax: Axes | None = None) -> 
     rows = frame[frame["metric"] == metric]
     ax = axes_or_new(ax, height=0.9 + 0.4 * len(rows))
     places = np.arange(len(rows))[::-1]
-    reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["difference"].to_numpy())
+    reach = np.abs(rows[["difference_low", "difference_high"]].to_numpy().T - rows["difference"].to_numpy())
     ax.axvline(0.0, color=KEPT_COLOUR, linewidth=1.0)
     ax.errorbar(
         rows["difference"], places, xerr=reach, color=SERIES_COLOURS[0], marker="o", linestyle="none", capsize=2.5

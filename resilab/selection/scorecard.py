@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ..experiments.comparison import paired
+from ..experiments.comparison import difference_columns, paired
 from ..experiments.measures import Measures
 from ..experiments.options import WorkOptions, shows_options
 from ..experiments.runs import Job, Workers, seeds_of
-from ..experiments.statistics import Interval, mean_interval
+from ..experiments.statistics import Interval
 from ..validation import instance, ratio, sequence
 from .case import Case
 from .cases import all_cases
@@ -30,8 +30,8 @@ COLUMNS = (
     "without",
     "with_pattern",
     "difference",
-    "low",
-    "high",
+    "difference_low",
+    "difference_high",
     "replications",
     "verdict",
 )
@@ -62,7 +62,7 @@ def scorecard(
     Returns:
         A DataFrame with two rows for each row of the tables: table, row, pattern, side
         ("protection" or "price"), claim, day, metric, unit, without, with_pattern (means),
-        difference (with minus without), low, high, replications and verdict:
+        difference (with minus without), difference_low, difference_high, replications and verdict:
         "protects" or "costs" if the interval excludes 0 on that side, "harms" or
         "gains" if on the other, and else "not seen". Shares are from 0 to 1, times in
         seconds.
@@ -95,15 +95,10 @@ def scorecard(
 
 
 def _row(case: Case, without: np.ndarray, with_pattern: np.ndarray, confidence: float) -> dict[str, Any]:
-    found = mean_interval(with_pattern - without, confidence)
-    is_complete = np.isfinite(with_pattern - without)
+    found, means = paired(without, with_pattern, confidence)
     words = {name: getattr(case, name) for name in COLUMNS[:8]}
-    return words | {
-        "without": mean_interval(without[is_complete]).mean,
-        "with_pattern": mean_interval(with_pattern[is_complete]).mean,
-        **paired(found),
-        "verdict": _verdict(case, found),
-    }
+    columns = dict(zip(("without", "with_pattern"), means, strict=True)) | difference_columns(found)
+    return words | columns | {"verdict": _verdict(case, found)}
 
 
 def _verdict(case: Case, difference: Interval) -> str:
