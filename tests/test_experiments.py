@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import resilab as rl
 from resilab.experiments.comparison import verdict
-from resilab.experiments.coverage import _runs, coverage
+from resilab.experiments.covering import _runs, coverage
 from resilab.experiments.front import pareto
 from resilab.experiments.statistics import Interval, mean_interval, replications_needed, run_interval, t_quantile
 

@@ -1,7 +1,7 @@
 """Experiments: many runs of one or more scenarios, and what can be concluded from them."""
 
 from .comparison import compare
-from .coverage import coverage
+from .covering import coverage
 from .front import pareto
 from .replication import intervals, replicate
 from .sweeping import sweep

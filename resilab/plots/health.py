@@ -150,7 +150,7 @@ def _draw_side(ax: Axes, rows: list[pd.Series], colour: str) -> None:
     ax.spines[["top", "right", "bottom"]].set_visible(False)
     ax.set_xticks([])
     for number, row in enumerate(rows):
-        scale = max(row["without"], row["with_pattern"], row["without"] + row["high"]) or 1.0
+        scale = max(row["without"], row["with_pattern"], row["without"] + row["difference_high"]) or 1.0
         for offset, value, shade in ((-0.02, row["without"], KEPT_COLOUR), (0.26, row["with_pattern"], colour)):
             ax.barh(number + offset, value / scale, height=0.26, color=shade)
         low, high = (np.array([row["difference_low"], row["difference_high"]]) + row["without"]) / scale
