@@ -73,6 +73,7 @@ from .lab.trace_text import TraceError
 from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
 from .resilience.adaptive_throttle import AdaptiveThrottle
 from .resilience.backoff import Backoff
+from .resilience.base import LivePolicy, Policy
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
 from .resilience.fallback import Fallback
@@ -145,6 +146,7 @@ __all__ = [
     "KubernetesHealthChecks",
     "KubernetesPod",
     "KubernetesProbe",
+    "LivePolicy",
     "LogNormal",
     "Message",
     "MessageBroker",
@@ -169,6 +171,7 @@ __all__ = [
     "Payment",
     "PodState",
     "Poisson",
+    "Policy",
     "PoolClosedError",
     "PoolTimeoutError",
     "RateLimitedError",

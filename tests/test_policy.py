@@ -179,3 +179,18 @@ def test_it_works_in_a_plain_simpy_model():
 def test_only_policies_can_be_combined(part):
     with pytest.raises(TypeError, match="policies must be a Policy"):
         rl.ResiliencePolicy(part)
+
+
+def test_execute_takes_keyword_arguments():
+    """They reach the call through every policy."""
+    env = simpy.Environment()
+    policy = rl.ResiliencePolicy(rl.Retry(max_retries=1, initial_delay=0.1), rl.Timeout(1.0)).bind(env)
+
+    def work(seconds, *, reply):
+        yield env.timeout(seconds)
+        return reply
+
+    def caller():
+        return (yield from policy.execute(work, 0.5, reply="done"))
+
+    assert env.run(env.process(caller())) == "done"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ import simpy
 from ..distributions import Law
 from ..engine import Deadlines, Steps
 from ..errors import PoolClosedError, PoolTimeoutError
-from ..events import EventLog
-from ..randomness import KeyedDraws
-from ..resilience.base import LivePolicy, Policy
+from ..resilience.base import LivePolicy, Place, Policy
 from ..validation import Count, NonNegativeOrInfinite, PositiveOrInfinite
 
 
 @dataclass(frozen=True)
-class ConnectionPool(Policy):
+class ConnectionPool(Policy["LiveConnectionPool"]):
     """Let each call borrow one of at most *max_size* connections; the others wait in order of arrival.
 
     Connections are opened when somebody needs one. The one given back last is lent
@@ -73,16 +70,8 @@ class ConnectionPool(Policy):
     max_lifetime: PositiveOrInfinite | None = None
     connect_time: Law = 0.0
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveConnectionPool:
-        return LiveConnectionPool(self, env, name or "connection_pool", log, seed)
+    def live(self, place: Place) -> LiveConnectionPool:
+        return LiveConnectionPool(self, place)
 
 
 class Connection:
@@ -119,11 +108,10 @@ class LiveConnectionPool(LivePolicy):
         is_closed: Whether `close` was called.
     """
 
-    def __init__(
-        self, spec: ConnectionPool, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None
-    ) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: ConnectionPool
+
+    def __init__(self, spec: ConnectionPool, place: Place) -> None:
+        super().__init__(spec, place)
         self.opened = 0
         self.timeouts = 0
         self.is_closed = False
@@ -131,13 +119,10 @@ class LiveConnectionPool(LivePolicy):
         self._opening = 0
         self._idle: list[Connection] = []
         self._waiting: deque[simpy.Event] = deque()
-        draws = KeyedDraws(
-            random.getrandbits(32) if seed is None else seed, f"{name}/connect", spec.connect_time.sample
-        )
-        self._connect_time = draws
-        self._patience = _limit(env, spec.acquire_timeout or None, self._give_up)
-        self._rests = _limit(env, spec.idle_timeout, self._end_rest)
-        self._lifetimes = _limit(env, spec.max_lifetime, self._end_life)
+        self._connect_time = place.draws("connect", spec.connect_time.sample)
+        self._patience = _limit(self.env, spec.acquire_timeout or None, self._give_up)
+        self._rests = _limit(self.env, spec.idle_timeout, self._end_rest)
+        self._lifetimes = _limit(self.env, spec.max_lifetime, self._end_life)
 
     @property
     def size(self) -> int:

@@ -11,13 +11,12 @@ import simpy
 
 from ..engine import AFTER_WORK, Steps, at, interrupt, request_of
 from ..errors import TimeoutExceededError
-from ..events import EventLog
-from ..resilience.base import LivePolicy, Policy
+from ..resilience.base import LivePolicy, Place, Policy
 from ..validation import PositiveOrInfinite
 
 
 @dataclass(frozen=True)
-class Deadline(Policy):
+class Deadline(Policy["LiveDeadline"]):
     """Limit a call like a `Timeout`, and tell every service below when it has to be done.
 
     A time-out is known to its caller alone: services that are not told of a cancellation
@@ -50,16 +49,8 @@ class Deadline(Policy):
 
     seconds: PositiveOrInfinite = math.inf
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveDeadline:
-        return LiveDeadline(self, env, name or "deadline", log, depth)
+    def live(self, place: Place) -> LiveDeadline:
+        return LiveDeadline(self, place)
 
 
 class LiveDeadline(LivePolicy):
@@ -70,11 +61,12 @@ class LiveDeadline(LivePolicy):
         timeouts: How many calls it has cut off or refused.
     """
 
-    def __init__(self, spec: Deadline, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Deadline
+
+    def __init__(self, spec: Deadline, place: Place) -> None:
+        super().__init__(spec, place)
         self.timeouts = 0
-        self._priority = AFTER_WORK + depth
+        self._priority = AFTER_WORK + place.depth
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self.env.active_process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,9 +12,7 @@ import simpy
 from ..distributions import Law
 from ..engine import Request, Steps, request_of
 from ..errors import NEVER_HANDLED, StatusError
-from ..events import EventLog
-from ..randomness import KeyedDraws
-from ..resilience.base import LivePolicy, Policy, generator_function
+from ..resilience.base import LivePolicy, Place, Policy, generator_function
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from ..validation import sequence, word
@@ -23,7 +20,7 @@ from .status import PROTOCOLS, Response, Status, codes
 
 
 @dataclass(frozen=True)
-class ServiceClient(Policy):
+class ServiceClient(Policy["LiveServiceClient"]):
     """Call a service over the wire, and know which answers are failures.
 
     The wire delays the request and the answer. The answer has a status code: a code of
@@ -88,24 +85,26 @@ class ServiceClient(Policy):
             return True
         return error.status in (PROTOCOLS[self.protocol].retried if self.retried is None else self.retried)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-        server: Any = None,
-    ) -> LiveServiceClient:
+    def bind(self, env: simpy.Environment, *, server: Any = None, **place: Any) -> LiveServiceClient:
         """Make the live client; see `Policy.bind`.
 
         Args:
+            env: Any `simpy.Environment`.
             server: What `get`, `post` and `call` call: a generator function of (method,
                 path, body) or, for gRPC, of (method, message). It returns a `Response`,
                 or a body, which is a success; what it raises becomes a status code.
+            **place: The other arguments of `Policy.bind`.
         """
-        return LiveServiceClient(self, env, name or "client", log, seed, depth, server)
+        live = super().bind(env, **place)
+        live.server = None if server is None else generator_function(server)
+        return live
+
+    def live(self, place: Place) -> LiveServiceClient:
+        return LiveServiceClient(self, place)
+
+    @property
+    def default_name(self) -> str:
+        return "client"
 
 
 class LiveServiceClient(LivePolicy):
@@ -117,25 +116,17 @@ class LiveServiceClient(LivePolicy):
         statuses: How many answers had each status code.
     """
 
-    def __init__(
-        self,
-        spec: ServiceClient,
-        env: simpy.Environment,
-        name: str,
-        log: EventLog | None,
-        seed: int | None,
-        depth: int,
-        server: Any,
-    ) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: ServiceClient
+
+    def __init__(self, spec: ServiceClient, place: Place) -> None:
+        super().__init__(spec, place)
         self.statuses: dict[Status, int] = {}
-        self.policy = _with_rule(spec).bind(env, seed=seed, log=log, name=name, depth=depth)
+        self.policy = _with_rule(spec).live(place._replace(prefix=f"{place.name}/"))
+        self.server: Any = None
         self._protocol = PROTOCOLS[spec.protocol]
         self._has_wire = spec.latency.mean > 0
-        self._wire = KeyedDraws(random.getrandbits(32) if seed is None else seed, f"{name}/wire", spec.latency.sample)
+        self._wire = place.draws("wire", spec.latency.sample)
         self._calls = 0
-        self._server = None if server is None else generator_function(server)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         return self.policy.run(partial(self._exchange, fn), *args)
@@ -155,9 +146,9 @@ class LiveServiceClient(LivePolicy):
             StatusError: The answer's code counts as a failure.
             CircuitOpenError, TimeoutExceededError: And other errors of the policy.
         """
-        if self._server is None:
+        if self.server is None:
             raise ValueError("server must be given to bind before the client is called")
-        answer = yield from self.run(self._server, method, *message)
+        answer = yield from self.run(self.server, method, *message)
         return answer if isinstance(answer, Response) else Response(self._protocol.ok, answer)
 
     def _exchange(self, fn: Callable[..., Steps], *args: Any) -> Steps:

@@ -8,20 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import simpy
-
 from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, ThrottledError
-from ..events import EventLog
-from ..randomness import KeyedDraws, uniform
+from ..randomness import uniform
 from ..validation import Growth, Positive
-from .base import LivePolicy, Policy
+from .base import LivePolicy, Place, Policy
 from .retry import ErrorFilter, error_filter
 from .windows import TIE
 
 
 @dataclass(frozen=True)
-class AdaptiveThrottle(Policy):
+class AdaptiveThrottle(Policy["LiveAdaptiveThrottle"]):
     """Reject a call before it is sent, the more likely the fewer were accepted lately.
 
     With the calls of the last *window* seconds, those rejected here among them, the
@@ -59,16 +56,8 @@ class AdaptiveThrottle(Policy):
         """Return the probability with which it rejects: a pure function."""
         return max(0.0, (requests - self.multiplier * accepts) / (requests + 1))
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveAdaptiveThrottle:
-        return LiveAdaptiveThrottle(self, env, name or "adaptive_throttle", log, seed)
+    def live(self, place: Place) -> LiveAdaptiveThrottle:
+        return LiveAdaptiveThrottle(self, place)
 
 
 class LiveAdaptiveThrottle(LivePolicy):
@@ -80,17 +69,16 @@ class LiveAdaptiveThrottle(LivePolicy):
         rejections: How many of them it has rejected.
     """
 
-    def __init__(
-        self, spec: AdaptiveThrottle, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None
-    ) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: AdaptiveThrottle
+
+    def __init__(self, spec: AdaptiveThrottle, place: Place) -> None:
+        super().__init__(spec, place)
         self.calls = 0
         self.rejections = 0
         self._is_refusal = error_filter("refusals", spec.refusals)
         self._requests = _Recent(spec.window)
         self._accepts = _Recent(spec.window)
-        self._draws = None if seed is None else KeyedDraws(seed, f"{name}/throttle", uniform)
+        self._draws = None if place.seed is None else place.draws("throttle", uniform)
 
     @property
     def reject_probability(self) -> float:

@@ -11,13 +11,12 @@ import simpy
 
 from ..engine import Deadlines, Steps
 from ..errors import BulkheadFullError
-from ..events import EventLog
 from ..validation import Count, Natural, NonNegativeOrInfinite, whole
-from .base import LivePolicy, Policy
+from .base import LivePolicy, Place, Policy
 
 
 @dataclass(frozen=True)
-class Bulkhead(Policy):
+class Bulkhead(Policy["LiveBulkhead"]):
     """Let at most *max_concurrent* calls run at once; the others wait in order of arrival.
 
     Without a queue the share of rejected calls is Erlang's B formula, whatever the
@@ -65,16 +64,8 @@ class Bulkhead(Policy):
 
         return bulkhead_like(library, options)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveBulkhead:
-        return LiveBulkhead(self, env, name or "bulkhead", log)
+    def live(self, place: Place) -> LiveBulkhead:
+        return LiveBulkhead(self, place)
 
 
 class LiveBulkhead(LivePolicy):
@@ -87,14 +78,15 @@ class LiveBulkhead(LivePolicy):
         rejections: How many calls it has refused.
     """
 
-    def __init__(self, spec: Bulkhead, env: simpy.Environment, name: str, log: EventLog | None) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Bulkhead
+
+    def __init__(self, spec: Bulkhead, place: Place) -> None:
+        super().__init__(spec, place)
         self.max_concurrent = spec.max_concurrent
         self.in_flight = 0
         self.rejections = 0
         self._waiting: deque[simpy.Event] = deque()
-        self._deadlines = None if spec.max_wait is None else Deadlines(env, spec.max_wait, self._give_up)
+        self._deadlines = None if spec.max_wait is None else Deadlines(self.env, spec.max_wait, self._give_up)
 
     @property
     def available(self) -> int:

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import simpy
-
-from ..events import EventLog
 from ..validation import (
     Count,
     Growth,
@@ -21,7 +18,7 @@ from ..validation import (
     whole,
     word,
 )
-from .base import Policy, short_repr
+from .base import Place, Policy, short_repr
 from .circuit_state import BreakerMetrics, CircuitState
 from .live_circuit_breaker import LiveCircuitBreaker
 from .retry import ErrorFilter
@@ -31,7 +28,7 @@ __all__ = ["BreakerMetrics", "CircuitBreaker", "CircuitState", "LiveCircuitBreak
 
 
 @dataclass(frozen=True)
-class CircuitBreaker(Policy):
+class CircuitBreaker(Policy["LiveCircuitBreaker"]):
     """Open after too many failures, reject while open, probe after a while.
 
     CLOSED counts consecutive failures; a success clears the count. It opens when the
@@ -106,6 +103,7 @@ class CircuitBreaker(Policy):
         CircuitOpenError: From `execute`, when the call is rejected.
 
     Example:
+        >>> import simpy
         >>> CircuitBreaker(window=CountWindow(20), failure_rate_threshold=0.5, volume_threshold=20).bind(
         ...     simpy.Environment()
         ... ).state
@@ -176,13 +174,5 @@ class CircuitBreaker(Policy):
     def __repr__(self) -> str:
         return short_repr(self, always=6)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveCircuitBreaker:
-        return LiveCircuitBreaker(self, env, name or "circuit_breaker", log)
+    def live(self, place: Place) -> LiveCircuitBreaker:
+        return LiveCircuitBreaker(self, place)

@@ -6,17 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import simpy
-
 from ..engine import Steps, caller_has_gone, request_of, steps_of
 from ..errors import NEVER_HANDLED, UnwantedResultError
-from ..events import EventLog
-from .base import LivePolicy, Policy
+from .base import LivePolicy, Place, Policy
 from .retry import ErrorFilter, error_filter
 
 
 @dataclass(frozen=True, init=False)
-class Fallback(Policy):
+class Fallback(Policy["LiveFallback"]):
     """Answer a failed call with the first of several levels that works.
 
     In a simulation such an answer counts as *degraded*, never as a success.
@@ -81,16 +78,8 @@ class Fallback(Policy):
         only = "".join(f", {name}={value!r}" for name, value in self._filters().items() if value is not None)
         return f"Fallback({levels}{only})"
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveFallback:
-        return LiveFallback(self, env, name or "fallback", log)
+    def live(self, place: Place) -> LiveFallback:
+        return LiveFallback(self, place)
 
 
 class LiveFallback(LivePolicy):
@@ -101,9 +90,10 @@ class LiveFallback(LivePolicy):
         answers: How many calls it has answered.
     """
 
-    def __init__(self, spec: Fallback, env: simpy.Environment, name: str, log: EventLog | None) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Fallback
+
+    def __init__(self, spec: Fallback, place: Place) -> None:
+        super().__init__(spec, place)
         self.answers = 0
         self._is_handled = error_filter("handled_errors", spec.handled_errors)
 

@@ -10,14 +10,13 @@ import simpy
 
 from ..engine import Deadlines, Steps, interrupt, request_of, start
 from ..errors import NEVER_HANDLED
-from ..events import EventLog
 from ..validation import Count, NonNegativeOrInfinite, word
-from .base import LivePolicy, Policy
+from .base import LivePolicy, Place, Policy
 from .retry import ErrorFilter, error_filter
 
 
 @dataclass(frozen=True)
-class Hedge(Policy):
+class Hedge(Policy["LiveHedge"]):
     """Send another copy of a call each *delay* seconds until one answers; cancel the rest.
 
     With one hedge and latencies X that do not depend on each other, the latency Z has
@@ -77,16 +76,8 @@ class Hedge(Policy):
 
         return hedge_like(library, options)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveHedge:
-        return LiveHedge(self, env, name or "hedge", log, depth)
+    def live(self, place: Place) -> LiveHedge:
+        return LiveHedge(self, place)
 
 
 class LiveHedge(LivePolicy):
@@ -98,13 +89,14 @@ class LiveHedge(LivePolicy):
         hedge_wins: How many calls a further copy has answered.
     """
 
-    def __init__(self, spec: Hedge, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Hedge
+
+    def __init__(self, spec: Hedge, place: Place) -> None:
+        super().__init__(spec, place)
         self.hedges = 0
         self.hedge_wins = 0
         self._is_handled = error_filter("handled_errors", spec.handled_errors)
-        self._deadlines = Deadlines(env, spec.delay, _wake, depth) if spec.delay > 0 else None
+        self._deadlines = Deadlines(self.env, spec.delay, _wake, place.depth) if spec.delay > 0 else None
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         race = _Race(self, fn, args)

@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import simpy
-
 from ..engine import Steps
 from ..errors import NEVER_HANDLED, CircuitOpenError
-from ..events import EventLog, Transition
+from ..events import Transition
 from ..validation import non_negative
-from .base import LivePolicy
+from .base import LivePolicy, Place
 from .circuit_state import BreakerMetrics, CircuitState
 from .retry import error_filter
 from .windows import TIE, Counts, CountWindow
@@ -36,9 +34,10 @@ class LiveCircuitBreaker(LivePolicy):
         rejections: How many calls it has refused.
     """
 
-    def __init__(self, spec: CircuitBreaker, env: simpy.Environment, name: str, log: EventLog | None) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: CircuitBreaker
+
+    def __init__(self, spec: CircuitBreaker, place: Place) -> None:
+        super().__init__(spec, place)
         self.rejections = 0
         self._is_recorded = error_filter("recorded_errors", spec.recorded_errors)
         self._is_ignored = error_filter("ignored_errors", spec.ignored_errors or ())

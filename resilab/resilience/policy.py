@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import simpy
-
 from ..engine import Steps
-from ..events import EventLog
 from ..validation import instance, sequence
-from .base import LivePolicy, Policy, generator_function
+from .base import LivePolicy, Place, Policy, generator_function
 from .bulkhead import Bulkhead
 from .circuit_breaker import CircuitBreaker
 from .fallback import Fallback
@@ -22,7 +19,7 @@ from .timeout import Timeout
 
 
 @dataclass(frozen=True, init=False)
-class ResiliencePolicy(Policy):
+class ResiliencePolicy(Policy["LiveResiliencePolicy"]):
     """Policies around one call, the outermost first: reading order is nesting order.
 
     The order matters: a bulkhead outside a retry holds its permit during backoff, a
@@ -68,6 +65,10 @@ class ResiliencePolicy(Policy):
     def __iter__(self) -> Iterator[Policy]:
         return iter(self.policies)
 
+    @property
+    def default_name(self) -> str:
+        return "policy"
+
     def flat(self) -> tuple[Policy, ...]:
         """Return the policies with those inside other ResiliencePolicies in their places."""
         return tuple(
@@ -100,31 +101,22 @@ class ResiliencePolicy(Policy):
         """Return a new value with a `Fallback` inside."""
         return self.with_policy(Fallback(*levels, **options))
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveResiliencePolicy:
-        """Make live policies, each with state of its own; see `Policy.bind`.
+    def live(self, place: Place) -> LiveResiliencePolicy:
+        """Make live policies, each with state of its own.
 
-        With a *name*, the parts are called "name/retry" and so on. A kind that occurs
-        again gets a number: "retry", "retry_2".
+        A kind that occurs again gets a number: "retry", "retry_2".
         """
         seen: Counter[str] = Counter()
         parts = []
         for number, policy in enumerate(self.flat()):
-            kind = kind_of(policy)
+            kind = policy.default_name
             seen[kind] += 1
-            part = kind if seen[kind] == 1 else f"{kind}_{seen[kind]}"
-            part = f"{name}/{part}" if name else part
+            name = f"{place.prefix}{kind}" + (f"_{seen[kind]}" if seen[kind] > 1 else "")
             # Retries share a stream, since a request counts its backoffs: one that never retries shifts no luck.
-            own = {"stream": f"{name}/retry" if name else "retry"} if isinstance(policy, Retry) else {}
-            parts.append(policy.bind(env, seed=seed, log=log, name=part, depth=depth + number, **own))
-        return LiveResiliencePolicy(env, name or "policy", log, tuple(parts))
+            stream = f"{place.prefix}retry" if isinstance(policy, Retry) else ""
+            own = place._replace(name=name, depth=place.depth + number, prefix=f"{name}/", stream=stream)
+            parts.append(policy.live(own))
+        return LiveResiliencePolicy(self, place, tuple(parts))
 
 
 class LiveResiliencePolicy(LivePolicy):
@@ -134,8 +126,8 @@ class LiveResiliencePolicy(LivePolicy):
         parts: The live policies, the outermost first.
     """
 
-    def __init__(self, env: simpy.Environment, name: str, log: EventLog | None, parts: tuple[LivePolicy, ...]) -> None:
-        super().__init__(env, name, log)
+    def __init__(self, spec: ResiliencePolicy, place: Place, parts: tuple[LivePolicy, ...]) -> None:
+        super().__init__(spec, place)
         self.parts = parts
 
     def __repr__(self) -> str:
@@ -162,6 +154,7 @@ def compose(*parts: LivePolicy) -> LiveResiliencePolicy:
         *parts: What `bind(env)` has made, at least one.
 
     Example:
+        >>> import simpy
         >>> env = simpy.Environment()
         >>> breaker = CircuitBreaker().bind(env)
         >>> compose(Bulkhead(10).bind(env, name="reads"), breaker)
@@ -171,10 +164,5 @@ def compose(*parts: LivePolicy) -> LiveResiliencePolicy:
         raise ValueError("parts must not be empty, got ()")
     for part in parts:
         instance("parts", part, LivePolicy)
-    return LiveResiliencePolicy(parts[0].env, "policy", None, parts)
-
-
-def kind_of(policy: Policy) -> str:
-    """Return the kind of a policy in words: `CircuitBreaker` is "circuit_breaker"."""
-    name = type(policy).__name__
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+    spec = ResiliencePolicy()
+    return LiveResiliencePolicy(spec, Place(parts[0].env, None, None, spec.default_name), parts)

@@ -12,16 +12,15 @@ import simpy
 
 from ..engine import Steps, at
 from ..errors import RateLimitedError
-from ..events import EventLog
 from ..validation import Count, NonNegativeOrInfinite, Positive, whole, word
-from .base import LivePolicy, Policy, short_repr
+from .base import LivePolicy, Place, Policy, short_repr
 from .windows import TIE
 
 KINDS = ("token_bucket", "cycle", "smooth", "bursty", "sliding_log")
 
 
 @dataclass(frozen=True)
-class RateLimiter(Policy):
+class RateLimiter(Policy["LiveRateLimiter"]):
     """Let *permits* calls through in each *period*.
 
     | kind | gives | as in |
@@ -101,16 +100,8 @@ class RateLimiter(Policy):
 
         return rate_limiter_like(library, options)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveRateLimiter:
-        return LiveRateLimiter(self, env, name or "rate_limiter", log)
+    def live(self, place: Place) -> LiveRateLimiter:
+        return LiveRateLimiter(self, place)
 
 
 class LiveRateLimiter(LivePolicy):
@@ -121,16 +112,17 @@ class LiveRateLimiter(LivePolicy):
         rejections: How many calls it has refused.
     """
 
-    def __init__(self, spec: RateLimiter, env: simpy.Environment, name: str, log: EventLog | None) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: RateLimiter
+
+    def __init__(self, spec: RateLimiter, place: Place) -> None:
+        super().__init__(spec, place)
         self.rejections = 0
         self._reserve = getattr(self, f"_reserve_{spec.kind}")
-        self._start = 0.0 if spec.kind == "cycle" else env.now
-        self._cycle = self._cycle_of(env.now)
+        self._start = 0.0 if spec.kind == "cycle" else self.env.now
+        self._cycle = self._cycle_of(self.env.now)
         self._free = spec.permits  # of the cycle; less than 0 is reserved ahead
         self._tokens = float(spec.burst or spec.permits)
-        self._filled = env.now
+        self._filled = self.env.now
         self._next_slot = 0  # of "smooth": slot n begins n intervals after the start
         self._taken: deque[float] = deque()
         self._wake: Any = None  # of the calls that wait longest

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-import simpy
-
 from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, UnfinishedRunError
-from ..events import EventLog
-from ..randomness import KeyedDraws, uniform
+from ..randomness import uniform
 from ..validation import (
     Growth,
     Natural,
@@ -26,7 +23,7 @@ from ..validation import (
     try_seconds,
 )
 from .backoff import Backoff
-from .base import LivePolicy, Policy, short_repr
+from .base import LivePolicy, Place, Policy, short_repr
 from .retry_budget import LiveRetryBudget, RetryBudget
 from .windows import TIE
 
@@ -70,7 +67,7 @@ Jitter = Annotated[str | Callable[[int, float], float], Rule(_jitter, "the name 
 
 
 @dataclass(frozen=True)
-class Retry(Policy):
+class Retry(Policy["LiveRetry"]):
     """Try a failed call again, with exponential backoff and jitter.
 
     With v = min(initial_delay * backoff_multiplier^k, max_delay) before retry k + 1
@@ -195,19 +192,8 @@ class Retry(Policy):
             return value / 2 + value / 2 * draw
         return value
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-        stream: str | None = None,
-    ) -> LiveRetry:
-        """Make the live retry; see `Policy.bind`. *stream* names its draws, by default *name* does."""
-        name = name or "retry"
-        return LiveRetry(self, env, name, log, seed, stream or name)
+    def live(self, place: Place) -> LiveRetry:
+        return LiveRetry(self, place)
 
 
 class LiveRetry(LivePolicy):
@@ -219,16 +205,15 @@ class LiveRetry(LivePolicy):
         budget: Its live `RetryBudget`, or None.
     """
 
-    def __init__(
-        self, spec: Retry, env: simpy.Environment, name: str, log: EventLog | None, seed: int | None, stream: str
-    ) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Retry
+
+    def __init__(self, spec: Retry, place: Place) -> None:
+        super().__init__(spec, place)
         self.retries = 0
         self.budget = None if spec.budget is None else spec.budget.open()
         self._last = ENDLESS if spec.max_retries is None else spec.max_retries
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
-        self._draws = None if seed is None else KeyedDraws(seed, f"{stream}/jitter", uniform)
+        self._draws = None if place.seed is None else place.draws("jitter", uniform)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         last, is_bad, budget = self._last, self.spec.retryable_results, self.budget

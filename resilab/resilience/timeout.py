@@ -10,13 +10,12 @@ import simpy
 
 from ..engine import Deadlines, Steps, abandon, interrupt, request_of, start
 from ..errors import TimeoutExceededError
-from ..events import EventLog
 from ..validation import PositiveOrInfinite
-from .base import LivePolicy, Policy
+from .base import LivePolicy, Place, Policy
 
 
 @dataclass(frozen=True)
-class Timeout(Policy):
+class Timeout(Policy["LiveTimeout"]):
     """Limit the time that a caller waits for a call.
 
     A response at exactly the limit is a success. Of several limits that pass at one
@@ -72,16 +71,8 @@ class Timeout(Policy):
 
         return timeout_like(library, options)
 
-    def bind(
-        self,
-        env: simpy.Environment,
-        *,
-        seed: int | None = None,
-        log: EventLog | None = None,
-        name: str | None = None,
-        depth: int = 0,
-    ) -> LiveTimeout:
-        return LiveTimeout(self, env, name or "timeout", log, depth)
+    def live(self, place: Place) -> LiveTimeout:
+        return LiveTimeout(self, place)
 
 
 class LiveTimeout(LivePolicy):
@@ -92,11 +83,12 @@ class LiveTimeout(LivePolicy):
         timeouts: How many calls it has cut off.
     """
 
-    def __init__(self, spec: Timeout, env: simpy.Environment, name: str, log: EventLog | None, depth: int) -> None:
-        super().__init__(env, name, log)
-        self.spec = spec
+    spec: Timeout
+
+    def __init__(self, spec: Timeout, place: Place) -> None:
+        super().__init__(spec, place)
         self.timeouts = 0
-        self._arm = Deadlines(env, spec.seconds, _expire, depth).arm
+        self._arm = Deadlines(self.env, spec.seconds, _expire, place.depth).arm
         self.run = self._cancel if spec.cancel else self._race  # type: ignore[method-assign]
 
     def _cancel(self, fn: Callable[..., Steps], *args: Any) -> Steps:
