@@ -37,8 +37,8 @@ class Mutant(NamedTuple):
 
 
 BULKHEAD, BREAKER = "bulkhead.py", "live_circuit_breaker.py"
-MACHINES, CONFORMANCE, BREAKER_TESTS = "test_policy_machines.py", "test_conformance.py", "test_circuit_breaker.py"
-LIMITS = "test_policy_machines_limits.py"
+MACHINES, CONFORMANCE, BREAKER_TESTS = "resilience/test_machines.py", "profiles/test_conformance.py", "resilience/test_circuit_breaker.py"
+LIMITS = "resilience/test_machines_of_limits.py"
 ANY_INSTANT = f"{MACHINES}::test_a_cancellation_at_any_instant_leaks_nothing"
 
 MUTANTS = (
@@ -173,7 +173,7 @@ MUTANTS = (
         "retry.py",
         "min(value * (1 + 0.1 * draw), self.max_delay)",
         "min(value, self.max_delay) * (1 + 0.1 * draw)",
-        "test_retry.py",
+        "resilience/test_retry.py",
     ),
     Mutant(
         "a cap that belongs after the jitter comes before it",
@@ -208,28 +208,28 @@ MUTANTS = (
         "timeout.py",
         '                interrupt(work, getattr(error, "cause", None))\n',
         "",
-        "test_timeout.py",
+        "resilience/test_timeout.py",
     ),
     Mutant(
         "a hedge lets the losers run on",
         "hedge.py",
         "                interrupt(copy, cause)\n",
         "",
-        "test_hedge.py::test_the_loser_gives_its_worker_back",
+        "resilience/test_hedge.py::test_the_loser_gives_its_worker_back",
     ),
     Mutant(
         "a retry budget is not charged",
         "retry_budget.py",
         "        self._add(-cost)\n",
         "",
-        "test_load_limits.py::test_a_total_outage_gets_as_many_retries_as_a_full_budget_pays_for_and_then_none",
+        "resilience/test_load_limits.py::test_a_total_outage_gets_as_many_retries_as_a_full_budget_pays_for_and_then_none",
     ),
     Mutant(
         "a token bucket forgets its size",
         "rate_limiter.py",
         "return min(tokens, float(spec.burst or spec.permits))",
         "return tokens",
-        "test_load_limits.py::test_a_rate_limiter_rejects_the_share_that_theory_gives",
+        "resilience/test_load_limits.py::test_a_rate_limiter_rejects_the_share_that_theory_gives",
     ),
     Mutant(
         "permits of a cycle that nobody took are saved for the next",

@@ -11,7 +11,7 @@ import pytest
 import resilab as rl
 from resilab.lab.records import REJECTED, SUCCESS
 
-from .acceptance import Sent, accept, replications, shares
+from ..acceptance import Sent, accept, replications, shares
 
 LAWS = {
     "exponential": rl.Exponential(1.0),

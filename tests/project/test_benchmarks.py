@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .benchmarks.idiomatic import bare_queue, different_rows, stack
-from .benchmarks.measuring import events_of, ratios, rounds, spread
-from .benchmarks.tables import NONE, play
+from ..benchmarks.idiomatic import bare_queue, different_rows, stack
+from ..benchmarks.measuring import events_of, ratios, rounds, spread
+from ..benchmarks.tables import NONE, play
 
 
 @pytest.mark.parametrize("failure_rate", [0.0, 0.1, 0.4])

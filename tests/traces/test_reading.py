@@ -15,7 +15,7 @@ import pytest
 import resilab as rl
 from resilab.lab.trace_columns import BadValue, split_unit, time_reader
 
-DATA = Path(__file__).resolve().parents[1] / "notebooks" / "data"
+DATA = Path(__file__).resolve().parents[2] / "notebooks" / "data"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import resilab
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE = [line for line in TEXT.splitlines() if line.startswith("| ")][1:]
 

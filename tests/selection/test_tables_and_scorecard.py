@@ -61,7 +61,7 @@ def test_every_class_of_the_tables_exists():
 
 def test_every_notebook_of_the_tables_exists():
     """The links lead somewhere."""
-    folder = Path(__file__).resolve().parents[1] / "notebooks"
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
     for frame in (rl.pattern_table(), rl.when_to_use()):
         assert [name for name in frame["notebook"] if not (folder / name).is_file()] == []
 

@@ -10,9 +10,9 @@ import pytest
 import resilab as rl
 from resilab.resilience.backoff import Backoff
 
-from . import conformance as play
+from .. import conformance as play
 
-CASES = json.loads((Path(__file__).parent / "data" / "conformance.json").read_text())
+CASES = json.loads((Path(__file__).parents[1] / "data" / "conformance.json").read_text())
 
 
 def cases(*kinds):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import resilab as rl
 from resilab.lab.records import OUTCOMES
 
-from .strategies import scenarios
+from ..strategies import scenarios
 
 SEARCH = settings(max_examples=60, deadline=None)
 

@@ -16,7 +16,7 @@ import resilab as rl
 from resilab import theory
 from resilab.lab.records import REJECTED, SUCCESS
 
-from .acceptance import Sent, accept, replications, shares
+from ..acceptance import Sent, accept, replications, shares
 
 PLENTY = 100_000
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import resilab as rl
 from resilab import engine
 
-from . import public_engine
+from .. import public_engine
 
 BOTH_WAYS = pytest.mark.parametrize("start", [engine.Task, public_engine.start], ids=["task", "process"])
 

@@ -8,7 +8,7 @@ import pytest
 import resilab as rl
 from resilab.lab.records import DEGRADED, REJECTED, SUCCESS
 
-from .acceptance import accept, replications, shares
+from ..acceptance import accept, replications, shares
 
 INSTANT = 1e-9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .mutants import MUTANTS, ROOT
+from ..mutants import MUTANTS, ROOT
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.slip)

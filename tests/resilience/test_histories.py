@@ -10,7 +10,7 @@ import pytest
 
 import resilab as rl
 
-FOLDER = Path(__file__).parent / "data" / "histories"
+FOLDER = Path(__file__).parents[1] / "data" / "histories"
 
 OUTAGE = rl.Service(2, 0.25, queue_limit=3, faults=(rl.Outage(2.0, 2.0),))
 BUSY = rl.Service(2, rl.Exponential(0.4), queue_limit=3)

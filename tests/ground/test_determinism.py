@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .digest import SCENARIOS, digests
+from ..digest import SCENARIOS, digests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def in_another_process(**environment):

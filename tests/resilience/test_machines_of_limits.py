@@ -14,8 +14,8 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 import resilab as rl
 from resilab import engine
 
-from .strategies import optional
-from .test_policy_machines import Call, Machine
+from ..strategies import optional
+from .test_machines import Call, Machine
 
 SECONDS = (0.125, 0.25, 0.5, 1.0, 3.0)  # binary fractions: every sum of them is exact
 STARTS = (0.0, 0.375, 5.0)

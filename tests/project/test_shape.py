@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 import resilab
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "resilab"
 
 # From the ground up: modules, and what they may import from elsewhere beside what is below them.

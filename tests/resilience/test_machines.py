@@ -17,7 +17,7 @@ from resilab.engine import Request
 from resilab.resilience.bulkhead import LiveBulkhead
 from resilab.resilience.circuit_breaker import LiveCircuitBreaker
 
-from .strategies import optional, policies
+from ..strategies import optional, policies
 
 CLOSED, OPEN, HALF_OPEN = rl.CircuitState.CLOSED, rl.CircuitState.OPEN, rl.CircuitState.HALF_OPEN
 
