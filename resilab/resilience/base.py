@@ -146,7 +146,7 @@ class LivePolicy:
 
     def __init__(self, spec: Any, place: Place) -> None:
         self.spec = spec
-        self.env = instance("env", place.env, simpy.Environment)
+        self.env: simpy.Environment = instance("env", place.env, simpy.Environment)
         self.name = instance("name", place.name, str)
         self._log = place.log if place.log is None else instance("log", place.log, EventLog)
         if place.seed is not None:

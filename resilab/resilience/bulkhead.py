@@ -13,6 +13,7 @@ from ..engine import Deadlines, Steps
 from ..errors import BulkheadFullError
 from ..validation import Count, Natural, NonNegativeOrInfinite, whole
 from .base import LivePolicy, Place, Policy
+from .likeness import like
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ class Bulkhead(Policy["LiveBulkhead"]):
             >>> Bulkhead.like("hyx", max_concurrency=2, max_capacity=3)
             Bulkhead(max_concurrent=2, max_queue=1, max_wait=None)
         """
-        from .profiles import bulkhead_like
-
-        return bulkhead_like(library, options)
+        return like(cls, "bulkhead", library, options)
 
     def live(self, place: Place) -> LiveBulkhead:
         return LiveBulkhead(self, place)

@@ -20,6 +20,7 @@ from ..validation import (
 )
 from .base import Place, Policy, short_repr
 from .circuit_state import BreakerMetrics, CircuitState
+from .likeness import like
 from .live_circuit_breaker import LiveCircuitBreaker
 from .retry import ErrorFilter
 from .windows import CountWindow, TimeWindow
@@ -158,7 +159,7 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
         Args:
             library: "resilience4j", "polly" (version 8), "polly_v7", "failsafe" or "hyx".
             **options: Fields of `CircuitBreaker`, or the library's own parameters in
-                Python spelling, in seconds; `resilab.resilience.profiles` lists them.
+                Python spelling, in seconds; its module in `resilab.profiles` lists them.
                 Percentages stay percentages where the library has them.
 
         Example:
@@ -167,9 +168,7 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
             >>> CircuitBreaker.like("polly", break_duration=10.0).timeout
             10.0
         """
-        from .profiles import circuit_breaker_like
-
-        return circuit_breaker_like(library, options)
+        return like(cls, "circuit_breaker", library, options)
 
     def __repr__(self) -> str:
         return short_repr(self, always=6)

@@ -12,6 +12,7 @@ from ..engine import Deadlines, Steps, interrupt, request_of, start
 from ..errors import NEVER_HANDLED
 from ..validation import Count, NonNegativeOrInfinite, word
 from .base import LivePolicy, Place, Policy
+from .likeness import like
 from .retry import ErrorFilter, error_filter
 
 
@@ -72,9 +73,7 @@ class Hedge(Policy["LiveHedge"]):
             >>> Hedge.like("polly")
             Hedge(delay=2.0, max_hedges=1, wins='success', handled_errors=None)
         """
-        from .limit_profiles import hedge_like
-
-        return hedge_like(library, options)
+        return like(cls, "hedge", library, options)
 
     def live(self, place: Place) -> LiveHedge:
         return LiveHedge(self, place)

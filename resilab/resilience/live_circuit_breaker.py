@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine import Steps
+from ..engine import Steps, at
 from ..errors import NEVER_HANDLED, CircuitOpenError
 from ..events import Transition
 from ..validation import non_negative
@@ -342,7 +342,7 @@ class LiveCircuitBreaker(LivePolicy):
             if generation == self._generation:
                 self._turn(state)
 
-        self.env.timeout(seconds).callbacks.append(turn)  # type: ignore[union-attr]
+        at(self.env, self.env.now + seconds, turn)
 
     def _time_open(self, error: BaseException | None) -> float:
         """Return how long this opening lasts."""

@@ -14,6 +14,7 @@ from ..engine import Steps, at
 from ..errors import RateLimitedError
 from ..validation import Count, NonNegativeOrInfinite, Positive, whole, word
 from .base import LivePolicy, Place, Policy, short_repr
+from .likeness import like
 from .windows import TIE
 
 KINDS = ("token_bucket", "cycle", "smooth", "bursty", "sliding_log")
@@ -96,9 +97,7 @@ class RateLimiter(Policy["LiveRateLimiter"]):
             >>> RateLimiter.like("failsafe", max_rate=0.1, max_wait_time=1.0)
             RateLimiter(permits=1, period=0.1, kind='smooth', max_wait=1.0)
         """
-        from .limit_profiles import rate_limiter_like
-
-        return rate_limiter_like(library, options)
+        return like(cls, "rate_limiter", library, options)
 
     def live(self, place: Place) -> LiveRateLimiter:
         return LiveRateLimiter(self, place)
@@ -117,7 +116,7 @@ class LiveRateLimiter(LivePolicy):
     def __init__(self, spec: RateLimiter, place: Place) -> None:
         super().__init__(spec, place)
         self.rejections = 0
-        self._reserve = getattr(self, f"_reserve_{spec.kind}")
+        self._reserve: Callable[[int], float | None] = getattr(self, f"_reserve_{spec.kind}")
         self._start = 0.0 if spec.kind == "cycle" else self.env.now
         self._cycle = self._cycle_of(self.env.now)
         self._free = spec.permits  # of the cycle; less than 0 is reserved ahead
@@ -125,7 +124,7 @@ class LiveRateLimiter(LivePolicy):
         self._filled = self.env.now
         self._next_slot = 0  # of "smooth": slot n begins n intervals after the start
         self._taken: deque[float] = deque()
-        self._wake: Any = None  # of the calls that wait longest
+        self._wake = simpy.Event(self.env)  # of the calls that wait longest
         self._wakes_at = -math.inf
 
     @property

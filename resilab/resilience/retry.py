@@ -24,6 +24,7 @@ from ..validation import (
 )
 from .backoff import Backoff
 from .base import LivePolicy, Place, Policy, short_repr
+from .likeness import like
 from .retry_budget import LiveRetryBudget, RetryBudget
 from .windows import TIE
 
@@ -148,16 +149,14 @@ class Retry(Policy["LiveRetry"]):
             library: "resilience4j", "polly", "failsafe", "hyx", "tenacity", "stamina"
                 or "aws" (the article's jitters).
             **options: Fields of `Retry`, or the library's own parameters in Python
-                spelling, in seconds; `resilab.resilience.retry_profiles` lists them.
+                spelling, in seconds; its module in `resilab.profiles` lists them.
                 max_attempts counts as the library counts: Polly's counts retries.
 
         Example:
             >>> Retry.like("polly", max_retry_attempts=4, delay=1.0, backoff_type="linear").backoff.delays_of(4)
             [1.0, 2.0, 3.0, 4.0]
         """
-        from .retry_profiles import retry_like
-
-        return retry_like(library, options)
+        return like(cls, "retry", library, options, Backoff)
 
     def __repr__(self) -> str:
         return short_repr(self, always=6 if self.backoff is None else 1)

@@ -12,6 +12,7 @@ from ..engine import Deadlines, Steps, abandon, interrupt, request_of, start
 from ..errors import TimeoutExceededError
 from ..validation import PositiveOrInfinite
 from .base import LivePolicy, Place, Policy
+from .likeness import like
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ class Timeout(Policy["LiveTimeout"]):
             >>> Timeout.like("polly")
             Timeout(seconds=30.0, cancel=True)
         """
-        from .profiles import timeout_like
-
-        return timeout_like(library, options)
+        return like(cls, "timeout", library, options)
 
     def live(self, place: Place) -> LiveTimeout:
         return LiveTimeout(self, place)

@@ -8,7 +8,7 @@ import pytest
 import simpy
 
 import resilab as rl
-from resilab.resilience.limit_profiles import _HEDGES, _LIMITERS
+from resilab.resilience.likeness import libraries
 
 from .test_conformance import cases
 
@@ -66,12 +66,17 @@ def test_a_hedge_like_that_of_a_library(library, options, wanted):
     assert rl.Hedge.like(library, **options) == wanted
 
 
-@pytest.mark.parametrize("case", [case for case in cases("rate_limiter") if case.values[0]["library"] in _LIMITERS])
+def observed(kind, pattern):
+    """Return the observed cases of libraries that have a profile."""
+    return [case for case in cases(kind) if case.values[0]["library"] in libraries(pattern)]
+
+
+@pytest.mark.parametrize("case", observed("rate_limiter", "rate_limiter"))
 def test_the_observed_rate_limiters_are_those_of_the_profiles(case):
     assert rl.RateLimiter.like(case["library"], **case["settings"]) == rl.RateLimiter(**case["settings"])
 
 
-@pytest.mark.parametrize("case", [case for case in cases("hedging") if case.values[0]["library"] in _HEDGES])
+@pytest.mark.parametrize("case", observed("hedging", "hedge"))
 def test_the_observed_hedges_are_those_of_the_profiles(case):
     assert rl.Hedge.like(case["library"], **case["settings"]) == rl.Hedge(**case["settings"])
 
@@ -149,7 +154,7 @@ def test_in_grpc_a_status_that_is_not_declared_harmless_ends_the_call():
     ("like", "options", "error", "words"),
     [
         (rl.RateLimiter.like, {"library": "guava"}, ValueError, "library must be one of"),
-        (rl.RateLimiter.like, {"library": "polly"}, TypeError, "permit_limit must be given for polly"),
+        (rl.RateLimiter.like, {"library": "polly"}, TypeError, "permit_limit must be given"),
         (rl.RateLimiter.like, {"library": "envoy", "max_tokens": 5}, TypeError, "fill_interval must be given"),
         (rl.RateLimiter.like, {"library": "failsafe", "max_executions": 5}, TypeError, "kind must be given"),
         (

@@ -27,6 +27,7 @@ LAYERS = (
     ({"errors", "events", "randomness", "distributions", "theory", "validation"}, {"numpy", "simpy"}),
     ({"engine"}, set()),
     ({"resilience"}, set()),
+    ({"profiles"}, set()),
     ({"communication", "consistency", "health"}, set()),
     ({"lab"}, {"pandas"}),
     ({"worlds"}, set()),

@@ -1,0 +1,140 @@
+"""resilience4j 2.3: the settings of its builders; a bare number of a duration is seconds here.
+
+Left out: thread-pool bulkheads, caches, `initialState`, `transitionOnResult`, the draining
+of a rate limiter after a result, and events other than those of `EventLog`. The losers of
+its hedge run on: add `on_cancel="ignore"` to the service.
+
+Source: the builders `CircuitBreakerConfig`, `RetryConfig`, `BulkheadConfig`,
+`TimeLimiterConfig`, `RateLimiterConfig` and `HedgeConfig` of resilience4j 2.3.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..resilience.backoff import Backoff
+from ..resilience.bulkhead import Bulkhead
+from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.hedge import Hedge
+from ..resilience.rate_limiter import RateLimiter
+from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.timeout import Timeout
+from ..resilience.windows import CountWindow, TimeWindow
+from ..validation import one_of, whole
+from .words import made, retries_of, retry_with, told
+
+
+def circuit_breaker(
+    *,
+    sliding_window_type: str = "COUNT_BASED",
+    sliding_window_size: int = 100,
+    minimum_number_of_calls: int = 100,
+    failure_rate_threshold: float = 50,
+    slow_call_rate_threshold: float = 100,
+    slow_call_duration_threshold: float = 60.0,
+    wait_duration_in_open_state: float = 60.0,
+    wait_interval_function_in_open_state: Callable[[int], float] | None = None,
+    permitted_number_of_calls_in_half_open_state: int = 10,
+    max_wait_duration_in_half_open_state: float = 0.0,
+    transition_to_state_after_wait_duration: str = "OPEN",
+    automatic_transition_from_open_to_half_open_enabled: bool = False,
+    record_exceptions: ErrorFilter | None = None,
+    ignore_exceptions: ErrorFilter | None = None,
+    record_result: Callable[[Any], bool] | None = None,
+    **own: Any,
+) -> CircuitBreaker:
+    """Return its breaker: 50 % of the last 100 calls, or 100 % slow ones; thresholds in percent."""
+    size = whole("sliding_window_size", sliding_window_size, minimum=1)
+    kind = sliding_window_type.lower()
+    one_of("sliding_window_type", kind, ("count_based", "time_based", "count", "time"))
+    return made(
+        CircuitBreaker,
+        own,
+        window=TimeWindow(float(size), buckets=size) if kind.startswith("time") else CountWindow(size),
+        failure_rate_threshold=failure_rate_threshold / 100,
+        slow_call_duration=slow_call_duration_threshold,
+        slow_call_rate_threshold=slow_call_rate_threshold / 100,
+        volume_threshold=minimum_number_of_calls,
+        timeout=wait_interval_function_in_open_state or wait_duration_in_open_state,
+        probes_at_timeout=False,
+        half_open_calls=permitted_number_of_calls_in_half_open_state,
+        half_open_max_calls=permitted_number_of_calls_in_half_open_state,
+        half_open_budget="total",
+        max_half_open_wait=max_wait_duration_in_half_open_state or None,
+        after_half_open_wait=transition_to_state_after_wait_duration.lower(),
+        automatic_half_open=automatic_transition_from_open_to_half_open_enabled,
+        recorded_errors=record_exceptions,
+        ignored_errors=ignore_exceptions,
+        recorded_results=record_result,
+        late_results="count",
+    )
+
+
+def retry(
+    *,
+    max_attempts: int = 3,
+    wait_duration: float = 0.5,
+    interval_function: str = "constant",
+    multiplier: float = 1.5,
+    randomization_factor: float = 0.5,
+    max_interval: float = math.inf,
+    interval_bi_function: Callable[[int, Any], float | None] | None = None,
+    retry_exceptions: ErrorFilter | None = None,
+    retry_on_result: Callable[[Any], bool] | None = None,
+    **own: Any,
+) -> Retry:
+    """Return its retry; *interval_function* is "constant", "random", "exponential" or "exponential_random"."""
+    one_of("interval_function", interval_function, ("constant", "random", "exponential", "exponential_random"))
+    is_random = interval_function.endswith("random")
+    law = Backoff(
+        "exponential" if interval_function.startswith("exponential") else "constant",
+        wait_duration,
+        multiplier,
+        max_delay=max_interval,
+        jitter="plus_minus" if is_random else "none",
+        amount=randomization_factor if is_random else 0.0,
+    )
+    return retry_with(
+        law,
+        own,
+        max_retries=retries_of(max_attempts),
+        retryable_errors=retry_exceptions,
+        retryable_results=retry_on_result,
+        delay_from=interval_bi_function,
+    )
+
+
+def bulkhead(*, max_concurrent_calls: int = 25, max_wait_duration: float = 0.0, **own: Any) -> Bulkhead:
+    """Return its semaphore bulkhead."""
+    return made(Bulkhead, own, max_concurrent=max_concurrent_calls, max_wait=max_wait_duration)
+
+
+def timeout(*, timeout_duration: float = 1.0, cancel_running_future: bool = True, **own: Any) -> Timeout:
+    """Return its time limiter."""
+    return made(Timeout, own, seconds=timeout_duration, cancel=cancel_running_future)
+
+
+def rate_limiter(
+    *,
+    limit_for_period: int = 50,
+    limit_refresh_period: float = 500e-9,
+    timeout_duration: float = 5.0,
+    **own: Any,
+) -> RateLimiter:
+    """Return its rate limiter; the default of 50 calls in 500 ns limits nothing."""
+    return made(
+        RateLimiter,
+        own,
+        permits=limit_for_period,
+        period=limit_refresh_period,
+        max_wait=timeout_duration,
+        kind="cycle",
+    )
+
+
+def hedge(*, preconfigured_duration: float | None = None, **own: Any) -> Hedge:
+    """Return its hedge with a delay that is told."""
+    delay = told(own, "delay", "preconfigured_duration", preconfigured_duration)
+    return made(Hedge, own, delay=delay, wins="completion")
