@@ -74,6 +74,7 @@ from .lab.workload import ClosedLoop, Poisson, Replay, Schedule, Steady
 from .resilience.adaptive_throttle import AdaptiveThrottle
 from .resilience.backoff import Backoff
 from .resilience.base import LivePolicy, Policy
+from .resilience.breaker_rules import HalfOpenRule, OpenRule
 from .resilience.bulkhead import Bulkhead
 from .resilience.circuit_breaker import CircuitBreaker, CircuitState
 from .resilience.fallback import Fallback
@@ -136,6 +137,7 @@ __all__ = [
     "FleetResult",
     "FleetScenario",
     "Gamma",
+    "HalfOpenRule",
     "Health",
     "HealthCheck",
     "HealthCheckRegistry",
@@ -156,6 +158,7 @@ __all__ = [
     "NestedTransactionError",
     "NoReplicaError",
     "NotAGeneratorError",
+    "OpenRule",
     "Operation",
     "Order",
     "OrderEventPublisher",

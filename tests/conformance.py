@@ -341,7 +341,7 @@ def play_rate_limiter(case):
 
 def play_retry_budget(case):
     """Play outcomes on a retry budget, and return what was seen after each step."""
-    budget = getattr(rl.RetryBudget, case["settings"]["rule"])().open()
+    budget = getattr(rl.RetryBudget, case["settings"]["rule"])().bind(simpy.Environment())
     seen = []
     for step in case["steps"]:
         is_allowed = None

@@ -94,7 +94,7 @@ MUTANTS = (
     Mutant(
         "the first probe comes after the timeout, not at it",
         BREAKER,
-        "(left >= -self._tie and not self.spec.probes_at_timeout)",
+        "(left >= -self._tie and not self.spec.opening.probes_at_timeout)",
         "left >= -self._tie",
         f"{BREAKER_TESTS}::test_it_turns_half_open_with_the_first_call_at_exactly_the_timeout",
     ),
@@ -122,8 +122,8 @@ MUTANTS = (
     Mutant(
         "results refill a total half-open budget",
         BREAKER,
-        'spec.half_open_budget == "concurrent":',
-        'spec.half_open_budget != "neither":',
+        'spec.half_open.budget == "concurrent":',
+        'spec.half_open.budget != "neither":',
         f"{BREAKER_TESTS}::test_a_total_budget_is_not_refilled_by_results",
     ),
     Mutant(

@@ -12,8 +12,8 @@ import simpy
 from ..engine import Steps, request_of, steps_of
 from ..errors import NEVER_HANDLED, ResilienceError
 from ..events import EventLog
+from ..resilience.filters import error_filter
 from ..resilience.policy import ResiliencePolicy
-from ..resilience.retry import error_filter
 from ..resilience.timeout import Timeout
 from .saga import Saga, SagaContext, SagaResult, SagaStep
 from .saga_log import COMPENSATED, COMPENSATING, COMPLETED, ENDED, STARTED, STUCK, LiveSagaLog, SagaState

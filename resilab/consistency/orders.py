@@ -13,8 +13,8 @@ from ..engine import Steps
 from ..errors import TimeoutExceededError
 from ..events import EventLog
 from ..resilience.base import Policy
+from ..resilience.filters import ErrorFilter
 from ..resilience.policy import ResiliencePolicy
-from ..resilience.retry import ErrorFilter
 from ..validation import Spec, one_of
 from .database import LiveDatabase, Row, Transaction
 from .outbox import LiveOutbox

@@ -13,8 +13,9 @@ from ..engine import Steps
 from ..errors import TimeoutExceededError
 from ..events import EventLog
 from ..resilience.base import Policy
+from ..resilience.filters import ErrorFilter, error_filter
 from ..resilience.policy import ResiliencePolicy
-from ..resilience.retry import ErrorFilter, Retry, error_filter
+from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from ..validation import PositiveOrInfinite, Spec, flag, instance, ratio, sequence, whole
 

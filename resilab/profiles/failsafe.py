@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..resilience.backoff import Backoff
+from ..resilience.breaker_rules import HalfOpenRule, OpenRule
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.filters import ErrorFilter
 from ..resilience.hedge import Hedge
 from ..resilience.rate_limiter import RateLimiter
-from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from ..resilience.windows import CountWindow, TimeWindow
 from ..validation import one_of
@@ -54,7 +56,7 @@ def circuit_breaker(
         "failure_threshold": failures,
         "volume_threshold": executions or 0,
         "timeout": delay or AT_ONCE,
-        "open_for": delay_fn,
+        "opening": OpenRule(open_for=delay_fn),
         "recorded_errors": handle,
         "recorded_results": handle_result,
         "half_open_max_calls": places or executions or capacity,
@@ -64,11 +66,14 @@ def circuit_breaker(
         # The rate is compared after rounding to whole percent.
         fields["failure_rate_threshold"] = (failure_rate_threshold - 0.5) / 100
     if success_threshold is not None:
-        fields |= {"success_threshold": success_threshold, "success_capacity": places}
+        fields |= {"success_threshold": success_threshold, "half_open": HalfOpenRule(success_capacity=places)}
     elif failure_rate_threshold is not None:
-        fields["half_open_calls"] = executions
+        fields["half_open"] = HalfOpenRule(executions)
     else:
-        fields |= {"success_threshold": capacity - failures + 1, "success_capacity": capacity}
+        fields |= {
+            "success_threshold": capacity - failures + 1,
+            "half_open": HalfOpenRule(success_capacity=capacity),
+        }
     return made(CircuitBreaker, own, **fields)
 
 

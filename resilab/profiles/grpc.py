@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..resilience.filters import ErrorFilter
 from ..resilience.hedge import Hedge
-from ..resilience.retry import ErrorFilter
 from ..validation import whole
 from .words import made, told
 

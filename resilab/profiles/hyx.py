@@ -13,7 +13,8 @@ from typing import Any
 from ..resilience.backoff import Backoff
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
-from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.filters import ErrorFilter
+from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from .words import made, retries_of, retry_with, told
 

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..resilience.backoff import Backoff
+from ..resilience.breaker_rules import HalfOpenRule
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.filters import ErrorFilter
 from ..resilience.hedge import Hedge
 from ..resilience.rate_limiter import RateLimiter
-from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from ..resilience.windows import TimeWindow
 from ..validation import one_of
@@ -49,7 +51,7 @@ def circuit_breaker(
         timeout=break_duration_generator or break_duration,
         success_threshold=1,
         half_open_max_calls=1,
-        half_open_budget="total",
+        half_open=HalfOpenRule(budget="total"),
         opens_on="failure",
         recorded_errors=handle,
         recorded_results=handle_result,

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..resilience.breaker_rules import HalfOpenRule, OpenRule
 from ..resilience.circuit_breaker import CircuitBreaker
-from ..resilience.retry import ErrorFilter
+from ..resilience.filters import ErrorFilter
 from . import polly
 
 
@@ -33,7 +34,11 @@ def circuit_breaker(
     the first.
     """
     duration = duration_of_break if break_duration is None else break_duration
-    fields: dict[str, Any] = {"probe_interval": duration, "automatic_half_open": True, "other_errors": "ignored"}
+    fields: dict[str, Any] = {
+        "half_open": HalfOpenRule(budget="total", probe_interval=duration),
+        "opening": OpenRule(automatic=True),
+        "other_errors": "ignored",
+    }
     if exceptions_allowed_before_breaking is not None:
         fields |= {"window": None, "failure_rate_threshold": None, "volume_threshold": 0}
         fields["failure_threshold"] = exceptions_allowed_before_breaking

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..resilience.backoff import Backoff
+from ..resilience.breaker_rules import HalfOpenRule, OpenRule
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.filters import ErrorFilter
 from ..resilience.hedge import Hedge
 from ..resilience.rate_limiter import RateLimiter
-from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from ..resilience.windows import CountWindow, TimeWindow
 from ..validation import one_of, whole
@@ -58,13 +60,14 @@ def circuit_breaker(
         slow_call_rate_threshold=slow_call_rate_threshold / 100,
         volume_threshold=minimum_number_of_calls,
         timeout=wait_interval_function_in_open_state or wait_duration_in_open_state,
-        probes_at_timeout=False,
-        half_open_calls=permitted_number_of_calls_in_half_open_state,
         half_open_max_calls=permitted_number_of_calls_in_half_open_state,
-        half_open_budget="total",
-        max_half_open_wait=max_wait_duration_in_half_open_state or None,
-        after_half_open_wait=transition_to_state_after_wait_duration.lower(),
-        automatic_half_open=automatic_transition_from_open_to_half_open_enabled,
+        half_open=HalfOpenRule(
+            permitted_number_of_calls_in_half_open_state,
+            budget="total",
+            max_wait=max_wait_duration_in_half_open_state or None,
+            after_wait=transition_to_state_after_wait_duration.lower(),
+        ),
+        opening=OpenRule(probes_at_timeout=False, automatic=automatic_transition_from_open_to_half_open_enabled),
         recorded_errors=record_exceptions,
         ignored_errors=ignore_exceptions,
         recorded_results=record_result,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..resilience.backoff import Backoff
-from ..resilience.retry import ErrorFilter, Retry
+from ..resilience.filters import ErrorFilter
+from ..resilience.retry import Retry
 from .words import retries_of, retry_with
 
 

@@ -13,7 +13,7 @@ from ..errors import NEVER_HANDLED, ThrottledError
 from ..randomness import uniform
 from ..validation import Growth, Positive
 from .base import LivePolicy, Place, Policy
-from .retry import ErrorFilter, error_filter
+from .filters import ErrorFilter, error_filter
 from .windows import TIE
 
 

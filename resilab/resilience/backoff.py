@@ -24,10 +24,17 @@ from ..validation import (
 from .base import short_repr
 
 KINDS = ("constant", "linear", "exponential", "fibonacci", "cycle", "list", "decorrelated", "smooth")
-JITTERS = ("none", "full", "equal", "plus_minus", "minus_plus", "add", "add_minus", "range")
+JITTERS = ("none", "full", "equal", "plus", "plus_minus", "minus_plus", "add", "add_minus", "range")
 
 _SMOOTHING = 4.0  # Polly's factor, which smooths the first delays
 _SCALE = 1 / 1.4  # Polly's factor, which puts the medians near initial_delay * 2^k
+
+
+def _kind(name: str, value: Any) -> Any:
+    if callable(value):
+        try_seconds(name, value, 0, 0.5)
+        return value
+    return one_of(name, value, KINDS)
 
 
 def _delays(name: str, values: Any) -> tuple[float, ...]:
@@ -59,6 +66,7 @@ class Backoff(Spec):
     | "none" | v |
     | "full" | v U |
     | "equal" | v / 2 + U v / 2 |
+    | "plus" | v (1 + amount U) |
     | "plus_minus" | v (1 + amount (2 U - 1)) |
     | "minus_plus" | v (1 + amount (1 - 2 U)): the same law, the small draw is the long delay |
     | "add" | v + amount U |
@@ -76,15 +84,16 @@ class Backoff(Spec):
     | AWS article | exponential from 2 d, "full", "equal" or "decorrelated" x 3 |
 
     Args:
-        kind: One of the kinds above.
+        kind: One of the kinds above, or a function (attempt, draw) -> seconds of the index
+            of the failed attempt, from 0, and a uniform draw.
         initial_delay: d, in seconds, at least 0.
         multiplier: Growth of "exponential" and reach of "decorrelated", at least 1.
         increment: Growth of "linear" and "fibonacci" in seconds; None is *initial_delay*.
         max_delay: Longest delay in seconds.
         delays: The delays of "cycle" and "list" in seconds.
         jitter: One of the jitters above, or a function (delay, draw) -> seconds.
-        amount: The amount of the jitter: a ratio for "plus_minus" and "minus_plus",
-            seconds for the others.
+        amount: The amount of the jitter: a ratio for "plus", "plus_minus" and
+            "minus_plus", seconds for the others.
         cap: "before" limits the delay before jitter, "after" with jitter, "both" both.
 
     Example:
@@ -94,7 +103,7 @@ class Backoff(Spec):
     Source: the documentation of the libraries named above.
     """
 
-    kind: Annotated[str, word(*KINDS)] = "exponential"
+    kind: Annotated[str | Callable[[int, float], float], Rule(_kind, "a word, or a function")] = "exponential"
     initial_delay: NonNegative = 1.0
     multiplier: Growth = 2.0
     increment: Finite | None = None
@@ -145,6 +154,8 @@ class Backoff(Spec):
     def _value(self, attempt: int, draw: float, state: float | None) -> tuple[float, float]:
         """Return the delay without jitter, and the state."""
         first = self.initial_delay
+        if callable(self.kind):
+            return non_negative("the delay returned by the function", self.kind(attempt, draw)), 0.0
         if self.kind == "decorrelated":
             longest = self.multiplier * (first if state is None else state)
             if self.cap != "after":
@@ -184,6 +195,8 @@ class Backoff(Spec):
             return value * draw
         if jitter == "equal":
             return value / 2 + value / 2 * draw
+        if jitter == "plus":
+            return value * (1 + amount * draw)
         if jitter == "plus_minus":
             return value * (1 + amount * (2 * draw - 1))
         if jitter == "minus_plus":

@@ -41,7 +41,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec
 
@@ -203,6 +203,10 @@ def short_repr(spec: Any, always: int) -> str:
     shown = [
         f"{field.name}={getattr(spec, field.name)!r}"
         for number, field in enumerate(fields(spec))
-        if number < always or getattr(spec, field.name) != field.default
+        if number < always or getattr(spec, field.name) != _default(field)
     ]
     return f"{type(spec).__name__}({', '.join(shown)})"
+
+
+def _default(field: Any) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ..validation import (
     Count,
-    Growth,
     Natural,
     NonNegativeOrInfinite,
     PositiveOrInfinite,
@@ -19,10 +17,11 @@ from ..validation import (
     word,
 )
 from .base import Place, Policy, short_repr
+from .breaker_rules import HalfOpenRule, OpenRule
 from .circuit_state import BreakerMetrics, CircuitState
+from .filters import ErrorFilter
 from .likeness import like
 from .live_circuit_breaker import LiveCircuitBreaker
-from .retry import ErrorFilter
 from .windows import CountWindow, TimeWindow
 
 __all__ = ["BreakerMetrics", "CircuitBreaker", "CircuitState", "LiveCircuitBreaker"]
@@ -80,25 +79,8 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
         recorded_results: Predicate of the value: True makes it a failure.
         other_errors: What an error that is not recorded counts as: "success" (the
             dependency has answered) or "ignored".
-        success_capacity: *success_threshold* successes of so many results close it;
-            more failures than that allows open it. None is *success_threshold*: all.
-        half_open_calls: HALF_OPEN decides by the rates of so many results (of
-            *volume_threshold*, if that is fewer) instead. None counts successes.
-        half_open_budget: What *half_open_max_calls* limits: "concurrent" probes, or
-            the "total" of one stay in HALF_OPEN.
-        probe_interval: Seconds after which one more probe may start although the
-            budget is used up. None is never.
-        max_half_open_wait: Longest stay in HALF_OPEN in seconds; None is no limit.
-        after_half_open_wait: The state after it, "open" or "closed".
-        timeout_multiplier: Growth of *timeout* from opening to opening while probes
-            fail, at least 1.
-        max_timeout: Longest time open in seconds.
-        open_for: Function of the error that opens it: seconds to stay open, such as a
-            Retry-After, or None for *timeout*.
-        probes_at_timeout: False admits the first probe only after *timeout*, not at
-            exactly that time.
-        automatic_half_open: True turns HALF_OPEN when *timeout* has passed, without a
-            call. *max_half_open_wait* then counts from the first probe.
+        opening: How long it stays open, beyond *timeout*: growth, jitter, Retry-After.
+        half_open: How it decides in HALF_OPEN, and how many probes there are.
 
     Raises:
         CircuitOpenError: From `execute`, when the call is rejected.
@@ -129,28 +111,19 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
     ignored_errors: ErrorFilter | None = None
     recorded_results: Callable[[Any], bool] | None = None
     other_errors: Annotated[str, word("success", "ignored")] = "success"
-    success_capacity: Count | None = None
-    half_open_calls: Count | None = None
-    half_open_budget: Annotated[str, word("concurrent", "total")] = "concurrent"
-    probe_interval: PositiveOrInfinite | None = None
-    max_half_open_wait: PositiveOrInfinite | None = None
-    after_half_open_wait: Annotated[str, word("open", "closed")] = "open"
-    timeout_multiplier: Growth = 1.0
-    max_timeout: PositiveOrInfinite = math.inf
-    open_for: Callable[[BaseException], float | None] | None = None
-    probes_at_timeout: bool = True
-    automatic_half_open: bool = False
+    opening: OpenRule = field(default_factory=OpenRule)
+    half_open: HalfOpenRule = field(default_factory=HalfOpenRule)
 
     def __post_init__(self) -> None:
         for name in ("failure_rate_threshold", "slow_call_duration"):
             if self.window is None and getattr(self, name) is not None:
                 raise ValueError(f"window must be given with {name}, got None")
-        if self.half_open_calls is not None and self.failure_rate_threshold is None:
+        if self.half_open.calls is not None and self.failure_rate_threshold is None:
             raise ValueError(
-                f"failure_rate_threshold must be given with half_open_calls={self.half_open_calls}, got None"
+                f"failure_rate_threshold must be given with half_open.calls={self.half_open.calls}, got None"
             )
-        if self.success_capacity is not None:
-            whole("success_capacity", self.success_capacity, minimum=self.success_threshold)
+        if self.half_open.success_capacity is not None:
+            whole("half_open.success_capacity", self.half_open.success_capacity, minimum=self.success_threshold)
 
     @classmethod
     def like(cls, library: str, **options: Any) -> CircuitBreaker:
@@ -168,7 +141,7 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
             >>> CircuitBreaker.like("polly", break_duration=10.0).timeout
             10.0
         """
-        return like(cls, "circuit_breaker", library, options)
+        return like(cls, "circuit_breaker", library, options, OpenRule, HalfOpenRule)
 
     def __repr__(self) -> str:
         return short_repr(self, always=6)

@@ -9,7 +9,7 @@ from typing import Any
 from ..engine import Steps, caller_has_gone, request_of, steps_of
 from ..errors import NEVER_HANDLED, UnwantedResultError
 from .base import LivePolicy, Place, Policy
-from .retry import ErrorFilter, error_filter
+from .filters import ErrorFilter, error_filter
 
 
 @dataclass(frozen=True, init=False)

@@ -12,8 +12,8 @@ from ..engine import Deadlines, Steps, interrupt, request_of, start
 from ..errors import NEVER_HANDLED
 from ..validation import Count, NonNegativeOrInfinite, word
 from .base import LivePolicy, Place, Policy
+from .filters import ErrorFilter, error_filter
 from .likeness import like
-from .retry import ErrorFilter, error_filter
 
 
 @dataclass(frozen=True)

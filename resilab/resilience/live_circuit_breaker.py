@@ -12,7 +12,7 @@ from ..events import Transition
 from ..validation import non_negative
 from .base import LivePolicy, Place
 from .circuit_state import BreakerMetrics, CircuitState
-from .retry import error_filter
+from .filters import error_filter
 from .windows import TIE, Counts, CountWindow
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LiveCircuitBreaker(LivePolicy):
         self._calls = self._failed = self._slow = self._refused = 0
         self._exceeded: set[str] = set()
         is_counting = spec.window is not None and state in (CLOSED, METRICS_ONLY)
-        self._window = spec.window.open(self.env.now) if is_counting else None  # type: ignore[union-attr]
+        self._window = spec.window.bind(self.env) if is_counting else None  # type: ignore[union-attr]
 
     @property
     def state(self) -> CircuitState:
@@ -154,7 +154,7 @@ class LiveCircuitBreaker(LivePolicy):
             raise self._rejected("circuit breaker is forced open")
         if state is OPEN:
             left = self._probe_at - self.env.now
-            if left > self._tie or (left >= -self._tie and not self.spec.probes_at_timeout):
+            if left > self._tie or (left >= -self._tie and not self.spec.opening.probes_at_timeout):
                 raise self._rejected("circuit breaker is open")
             self._turn(HALF_OPEN)
         elif state is not HALF_OPEN:
@@ -164,10 +164,11 @@ class LiveCircuitBreaker(LivePolicy):
     def _take_place(self) -> None:
         spec = self.spec
         if spec.half_open_max_calls is not None and self._probes >= spec.half_open_max_calls:
-            is_due = spec.probe_interval is not None and self.env.now - self._last_probe >= spec.probe_interval
+            interval = spec.half_open.probe_interval
+            is_due = interval is not None and self.env.now - self._last_probe >= interval
             if not is_due:
                 raise self._rejected("circuit breaker is half-open and has no place for another probe")
-        if not self._probes and spec.automatic_half_open:
+        if not self._probes and spec.opening.automatic:
             self._limit_half_open()
         self._probes += 1
         self._last_probe = self.env.now
@@ -237,7 +238,7 @@ class LiveCircuitBreaker(LivePolicy):
         if generation != self._generation:
             if spec.late_results == "drop":
                 return
-        elif self._state is HALF_OPEN and spec.half_open_budget == "concurrent":
+        elif self._state is HALF_OPEN and spec.half_open.budget == "concurrent":
             self.release()
         if self._state in (CLOSED, METRICS_ONLY):
             self._count(has_failed, duration)
@@ -271,7 +272,7 @@ class LiveCircuitBreaker(LivePolicy):
         """Return how many results the rates of the present state need."""
         spec = self.spec
         if self._state is HALF_OPEN or (self._state is OPEN and self._window is None):
-            places = spec.half_open_calls
+            places = spec.half_open.calls
         else:
             places = spec.window.size if isinstance(spec.window, CountWindow) else None
         return spec.volume_threshold if places is None else min(places, spec.volume_threshold)
@@ -303,12 +304,12 @@ class LiveCircuitBreaker(LivePolicy):
     def _look_half_open(self, error: BaseException | None) -> None:
         spec = self.spec
         counts = self._counts()
-        if spec.half_open_calls is not None:
+        if spec.half_open.calls is not None:
             if counts.calls >= max(1, self._fewest_calls()):
                 self._turn(OPEN if self._reasons(counts) else CLOSED, error=error)
         elif counts.calls - counts.failed >= spec.success_threshold:
             self._turn(CLOSED)
-        elif counts.failed > (spec.success_capacity or spec.success_threshold) - spec.success_threshold:
+        elif counts.failed > (spec.half_open.success_capacity or spec.success_threshold) - spec.success_threshold:
             self._turn(OPEN, error=error)
 
     def _turn(self, state: CircuitState, wait: float | None = None, error: BaseException | None = None) -> None:
@@ -320,17 +321,18 @@ class LiveCircuitBreaker(LivePolicy):
             seconds = self._time_open(error) if wait is None else non_negative("wait", wait, allow_infinite=True)
             self._probe_at = self.env.now + seconds
             self._tie = seconds * TIE if seconds < math.inf else 0.0
-            if self.spec.automatic_half_open:
+            if self.spec.opening.automatic:
                 self._turn_after(seconds, HALF_OPEN)
         elif state is HALF_OPEN:
-            if not self.spec.automatic_half_open:
+            if not self.spec.opening.automatic:
                 self._limit_half_open()
         else:
             self._openings = 0
 
     def _limit_half_open(self) -> None:
-        if self.spec.max_half_open_wait is not None:
-            self._turn_after(self.spec.max_half_open_wait, CircuitState(self.spec.after_half_open_wait))
+        rule = self.spec.half_open
+        if rule.max_wait is not None:
+            self._turn_after(rule.max_wait, CircuitState(rule.after_wait))
 
     def _turn_after(self, seconds: float, state: CircuitState) -> None:
         """Turn to *state* in so many seconds, unless something else turns it before."""
@@ -346,20 +348,7 @@ class LiveCircuitBreaker(LivePolicy):
 
     def _time_open(self, error: BaseException | None) -> float:
         """Return how long this opening lasts."""
-        spec = self.spec
-        if spec.open_for is not None and error is not None:
-            seconds = spec.open_for(error)
-            if seconds is not None:
-                return non_negative("the time returned by open_for", seconds, allow_infinite=True)
-        number = max(1, self._openings)
-        if callable(spec.timeout):
-            return non_negative("the time returned by timeout", spec.timeout(number), allow_infinite=True)
-        if spec.timeout_multiplier == 1:
-            return min(spec.timeout, spec.max_timeout)
-        try:
-            return min(spec.timeout * spec.timeout_multiplier ** (number - 1), spec.max_timeout)
-        except OverflowError:
-            return spec.max_timeout
+        return self.spec.opening.seconds(self.spec.timeout, max(1, self._openings), error)
 
     def _rejected(self, reason: str) -> CircuitOpenError:
         self.rejections += 1

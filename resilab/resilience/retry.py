@@ -17,13 +17,13 @@ from ..validation import (
     NonNegativeOrInfinite,
     PositiveOrInfinite,
     Rule,
-    non_negative,
     one_of,
     positive,
     try_seconds,
 )
 from .backoff import Backoff
 from .base import LivePolicy, Place, Policy, short_repr
+from .filters import ErrorFilter, error_filter
 from .likeness import like
 from .retry_budget import LiveRetryBudget, RetryBudget
 from .windows import TIE
@@ -32,29 +32,6 @@ JITTERS = ("reference", "none", "full", "equal", "decorrelated")
 _REPLACED = ("initial_delay", "max_delay", "backoff_multiplier", "jitter")
 ENDLESS = 100_000
 """Retries of one call after which a run is taken to be endless."""
-
-
-def error_filter(name: str, errors: Any) -> Callable[[BaseException], bool]:
-    """Return *errors* as a predicate: None is every error."""
-    if errors is None:
-        return lambda error: True
-    kinds = errors if isinstance(errors, tuple) else (errors,)
-    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        return lambda error: isinstance(error, kinds)
-    if callable(errors):
-        return errors  # type: ignore[no-any-return]
-    raise TypeError(f"{name} must be an error class, a tuple of them, or a predicate, got {errors!r}")
-
-
-def _checked_filter(name: str, errors: Any) -> Any:
-    error_filter(name, errors)
-    return errors
-
-
-ErrorFilter = Annotated[
-    type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool],
-    Rule(_checked_filter, "an error class, a tuple of them, or a predicate"),
-]
 
 
 def _jitter(name: str, value: Any) -> Any:
@@ -167,29 +144,30 @@ class Retry(Policy["LiveRetry"]):
         Args:
             attempt: Index of the attempt that failed, from 0.
             draw: Uniform draw from 0 to 1.
-            previous: The last delay of this call, for "decorrelated"; with a `backoff`,
-                the state that its `step` returned.
+            previous: The state that the law's `step` returned for the last delay of this
+                call; for "decorrelated" that delay itself.
         """
+        return self.law.step(attempt, draw, previous)[0]
+
+    @property
+    def law(self) -> Backoff:
+        """The delays as a `Backoff`: the one that was given, or that of the fields above."""
         if self.backoff is not None:
-            return self.backoff.step(attempt, draw, previous)[0]
-        jitter = self.jitter
-        if callable(jitter):
-            return non_negative("the delay returned by jitter", jitter(attempt, draw))
-        if jitter == "decorrelated":
-            low = self.initial_delay
-            return min(self.max_delay, low + draw * (3 * (low if previous is None else previous) - low))
-        try:
-            value = self.initial_delay * self.backoff_multiplier**attempt
-        except OverflowError:
-            value = float("inf") if self.initial_delay else 0.0
-        if jitter == "reference":
-            return min(value * (1 + 0.1 * draw), self.max_delay)
-        value = min(value, self.max_delay)
-        if jitter == "full":
-            return value * draw
-        if jitter == "equal":
-            return value / 2 + value / 2 * draw
-        return value
+            return self.backoff
+        if callable(self.jitter):
+            return Backoff(self.jitter)
+        if self.jitter == "decorrelated":
+            return Backoff("decorrelated", self.initial_delay, 3.0, max_delay=self.max_delay)
+        is_reference = self.jitter == "reference"
+        return Backoff(
+            "exponential",
+            self.initial_delay,
+            self.backoff_multiplier,
+            max_delay=self.max_delay,
+            jitter="plus" if is_reference else self.jitter,
+            amount=0.1 if is_reference else 0.0,
+            cap="after" if is_reference else "before",
+        )
 
     def live(self, place: Place) -> LiveRetry:
         return LiveRetry(self, place)
@@ -209,8 +187,9 @@ class LiveRetry(LivePolicy):
     def __init__(self, spec: Retry, place: Place) -> None:
         super().__init__(spec, place)
         self.retries = 0
-        self.budget = None if spec.budget is None else spec.budget.open()
+        self.budget = None if spec.budget is None else spec.budget.bind(self.env)
         self._last = ENDLESS if spec.max_retries is None else spec.max_retries
+        self._law = spec.law
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
         self._draws = None if place.seed is None else place.draws("jitter", uniform)
 
@@ -262,14 +241,9 @@ class LiveRetry(LivePolicy):
 
     def _delay(self, attempt: int, outcome: Any, state: float | None) -> tuple[float, float | None]:
         """Return the delay after an attempt that ended with *outcome*, and the state for the next."""
-        spec = self.spec
-        draw = self._draw()
-        if spec.backoff is None:
-            delay = state = spec.delay(attempt, draw, state)
-        else:
-            delay, state = spec.backoff.step(attempt, draw, state)
-        if spec.delay_from is not None:
-            given = spec.delay_from(attempt + 1, outcome)
+        delay, state = self._law.step(attempt, self._draw(), state)
+        if self.spec.delay_from is not None:
+            given = self.spec.delay_from(attempt + 1, outcome)
             if given is not None and given >= 0:
                 delay = given
         return delay, state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import simpy
+
 from ..errors import TimeoutExceededError
 from ..validation import Finite, NonNegative, Positive, Spec
 
@@ -66,8 +68,8 @@ class RetryBudget(Spec):
         """Return the retry throttling of gRPC."""
         return cls(max_tokens, 0.0, failure_cost=1.0, success_income=token_ratio, floor=max_tokens / 2)
 
-    def open(self) -> LiveRetryBudget:
-        """Make a full budget."""
+    def bind(self, env: simpy.Environment) -> LiveRetryBudget:
+        """Make a full budget in *env*."""
         return LiveRetryBudget(self)
 
 

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+import simpy
+
 from ..validation import Count, Positive, Spec, word
 
 TIE = 1e-9
@@ -39,8 +41,8 @@ class CountWindow(Spec):
 
     size: Count
 
-    def open(self, now: float) -> LiveCountWindow:
-        """Make an empty window."""
+    def bind(self, env: simpy.Environment) -> LiveCountWindow:
+        """Make an empty window in *env*."""
         return LiveCountWindow(self.size)
 
 
@@ -72,11 +74,11 @@ class TimeWindow(Spec):
     buckets: Count | None = None
     start: Annotated[str, word("clock", "event", "opening")] = "clock"
 
-    def open(self, now: float) -> LiveTimeWindow:
-        """Make an empty window."""
+    def bind(self, env: simpy.Environment) -> LiveTimeWindow:
+        """Make an empty window in *env*."""
         if self.buckets is None:
-            return LiveTimeWindow(self, now)
-        return _EventBuckets(self, now) if self.start == "event" else _AlignedBuckets(self, now)
+            return LiveTimeWindow(self, env.now)
+        return _EventBuckets(self, env.now) if self.start == "event" else _AlignedBuckets(self, env.now)
 
 
 Window = CountWindow | TimeWindow

@@ -8,7 +8,7 @@ import pytest
 import simpy
 
 import resilab as rl
-from resilab import CircuitBreaker, CircuitState, CountWindow, TimeWindow
+from resilab import CircuitBreaker, CircuitState, CountWindow, HalfOpenRule, OpenRule, TimeWindow
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 
@@ -211,9 +211,9 @@ def test_a_late_failure_does_not_open_a_breaker_that_closed_meanwhile():
     assert world.transitions[-1][1] == "half_open -> closed"
 
 
-@pytest.mark.parametrize("half_open_budget", ["concurrent", "total"])
-def test_a_cancelled_call_gives_its_place_back_and_counts_as_neither(half_open_budget):
-    world = World(**SMALL | {"half_open_max_calls": 1, "half_open_budget": half_open_budget})
+@pytest.mark.parametrize("budget", ["concurrent", "total"])
+def test_a_cancelled_call_gives_its_place_back_and_counts_as_neither(budget):
+    world = World(**SMALL | {"half_open_max_calls": 1, "half_open": HalfOpenRule(budget=budget)})
     world.call(*FAIL3)
     world.wait(5)
     probe = world.start("ok", lasts=9.0)
@@ -273,7 +273,7 @@ def test_an_exact_time_window_forgets_a_result_when_it_is_as_old_as_the_window()
 
 def test_reading_the_metrics_changes_nothing():
     for window in (TimeWindow(1.0), TimeWindow(1.0, 10), TimeWindow(1.0, 10, "event"), TimeWindow(1.0, 10, "opening")):
-        live = window.open(0.0)
+        live = window.bind(simpy.Environment())
         live.record(0.0, True, False)
         live.record(0.5, False, True)
         before = [live.counts(time) for time in (0.5, 1.0, 1.6, 0.5)]
@@ -291,7 +291,7 @@ def test_reading_the_metrics_changes_nothing():
     ],
 )
 def test_buckets_forget_in_steps(window, counts):
-    live = window.open(0.15)
+    live = window.bind(simpy.Environment(0.15))
     for time in (0.95, 1.10, 1.25):
         live.record(time, False, False)
     assert [live.counts(time).calls for time in (1.79, 1.81, 1.96, 2.01, 2.11, 2.16, 2.21, 2.26)] == counts
@@ -355,8 +355,8 @@ def test_a_value_can_be_a_failure():
 
 
 def test_half_open_calls_decide_together():
-    settings = {"window": CountWindow(2), "failure_rate_threshold": 0.5, "half_open_calls": 4, "timeout": 1.0}
-    world = World(**settings, half_open_max_calls=4, half_open_budget="total")
+    settings = {"window": CountWindow(2), "failure_rate_threshold": 0.5, "timeout": 1.0}
+    world = World(**settings, half_open_max_calls=4, half_open=HalfOpenRule(4, budget="total"))
     world.call("fail", "fail")
     world.wait(1)
     world.call("fail", "ok", "ok")
@@ -370,7 +370,8 @@ def test_half_open_calls_decide_together():
 
 
 def test_a_total_budget_is_not_refilled_by_results():
-    world = World(**SMALL | {"success_threshold": 5, "half_open_max_calls": 2, "half_open_budget": "total"})
+    half_open = HalfOpenRule(budget="total")
+    world = World(**SMALL | {"success_threshold": 5, "half_open_max_calls": 2, "half_open": half_open})
     world.call(*FAIL3)
     world.wait(5)
     assert world.call("ok", "ok") == "ok"
@@ -378,7 +379,7 @@ def test_a_total_budget_is_not_refilled_by_results():
 
 
 def test_success_capacity_forgives_some_failures():
-    world = World(**SMALL | {"success_threshold": 2, "success_capacity": 3})
+    world = World(**SMALL | {"success_threshold": 2, "half_open": HalfOpenRule(success_capacity=3)})
     world.call(*FAIL3)
     world.wait(5)
     world.call("fail", "ok")
@@ -392,7 +393,7 @@ def test_success_capacity_forgives_some_failures():
 
 
 def test_a_probe_interval_admits_one_more_probe_when_the_first_hangs():
-    world = World(**SMALL | {"half_open_max_calls": 1, "probe_interval": 2.0})
+    world = World(**SMALL | {"half_open_max_calls": 1, "half_open": HalfOpenRule(probe_interval=2.0)})
     world.call(*FAIL3)
     world.wait(5)
     world.start("ok", lasts=math.inf)
@@ -404,7 +405,7 @@ def test_a_probe_interval_admits_one_more_probe_when_the_first_hangs():
 
 @pytest.mark.parametrize("state", [OPEN, CLOSED])
 def test_half_open_ends_after_its_longest_wait(state):
-    world = World(**SMALL | {"max_half_open_wait": 2.0, "after_half_open_wait": state.value})
+    world = World(**SMALL | {"half_open": HalfOpenRule(max_wait=2.0, after_wait=state.value)})
     world.call(*FAIL3)
     world.wait(5)
     world.call("ok")
@@ -415,7 +416,7 @@ def test_half_open_ends_after_its_longest_wait(state):
 
 
 def test_it_can_turn_half_open_by_itself():
-    world = World(**SMALL | {"automatic_half_open": True, "max_half_open_wait": 2.0})
+    world = World(**SMALL | {"opening": OpenRule(automatic=True), "half_open": HalfOpenRule(max_wait=2.0)})
     world.call(*FAIL3)
     world.wait(5)
     assert world.transitions[-1] == (5, "open -> half_open")
@@ -441,7 +442,7 @@ def open_times(world, openings):
 
 
 def test_the_time_open_grows_while_probes_fail_and_starts_anew_after_closing():
-    world = World(**SMALL | {"timeout_multiplier": 2.0, "max_timeout": 30.0})
+    world = World(**SMALL | {"opening": OpenRule(multiplier=2.0, max_timeout=30.0)})
     assert open_times(world, 5) == [5, 10, 20, 30, 30]
     world.wait(30)
     world.call("ok", "ok")
@@ -454,7 +455,8 @@ def test_the_time_open_can_be_a_function_of_the_openings():
 
 
 def test_the_error_can_say_how_long_to_stay_open():
-    world = World(**SMALL | {"open_for": lambda error: 60.0 if isinstance(error, rl.ServiceError) else None})
+    rule = OpenRule(open_for=lambda error: 60.0 if isinstance(error, rl.ServiceError) else None)
+    world = World(**SMALL | {"opening": rule})
     world.call(*FAIL3)
     assert world.breaker.retry_after == 60
 
@@ -513,14 +515,25 @@ def test_primitives_count_like_execute():
         ({"window": CountWindow(5), "failure_rate_threshold": 0.0}, "failure_rate_threshold must be > 0"),
         ({"window": CountWindow(5), "failure_rate_threshold": 50}, "failure_rate_threshold must be from 0 to 1"),
         ({"slow_call_duration": 1.0}, "window must be given with slow_call_duration"),
-        ({"half_open_calls": 5}, "failure_rate_threshold must be given with half_open_calls"),
-        ({"success_threshold": 3, "success_capacity": 2}, "success_capacity must be >= 3"),
+        ({"half_open": HalfOpenRule(5)}, "failure_rate_threshold must be given with half_open.calls"),
+        ({"success_threshold": 3, "half_open": HalfOpenRule(success_capacity=2)}, "success_capacity must be >= 3"),
         ({"timeout": 0}, "timeout must be > 0"),
-        ({"timeout_multiplier": 0.5}, "timeout_multiplier must be >= 1"),
         ({"late_results": "maybe"}, "late_results must be one of"),
-        ({"half_open_budget": "both"}, "half_open_budget must be one of"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         CircuitBreaker(**settings)
+
+
+@pytest.mark.parametrize(
+    ("rule", "settings", "message"),
+    [
+        (OpenRule, {"multiplier": 0.5}, "multiplier must be >= 1"),
+        (HalfOpenRule, {"budget": "both"}, "budget must be one of"),
+        (HalfOpenRule, {"max_wait": 0.0}, "max_wait must be > 0"),
+    ],
+)
+def test_impossible_rules_are_refused(rule, settings, message):
+    with pytest.raises(ValueError, match=message):
+        rule(**settings)

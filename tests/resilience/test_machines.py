@@ -271,7 +271,7 @@ rich_breakers = st.one_of(
         timeout=st.floats(0.05, 2.0),
         half_open_max_calls=optional(st.integers(1, 2)),
         late_results=st.sampled_from(("drop", "count")),
-        max_half_open_wait=optional(st.floats(0.1, 1.0)),
+        half_open=st.builds(rl.HalfOpenRule, max_wait=optional(st.floats(0.1, 1.0))),
     ),
     st.builds(
         rl.CircuitBreaker.like,
@@ -368,7 +368,7 @@ def test_a_cancellation_at_any_instant_leaks_nothing(stack, plan, workers, on_ca
     for part in live:
         if isinstance(part, LiveBulkhead):
             assert (part.in_flight, part.queue_length) == (0, 0)
-        if isinstance(part, LiveCircuitBreaker) and part.spec.half_open_budget == "concurrent":
+        if isinstance(part, LiveCircuitBreaker) and part.spec.half_open.budget == "concurrent":
             assert part._probes == 0
 
 

@@ -111,7 +111,7 @@ def test_a_callable_jitter_that_returns_nonsense_is_named():
     """When it is given, if the first attempt shows it: inside a run it would look like a failed call."""
     with pytest.raises(ValueError, match="seconds returned by jitter must be >= 0, got -1"):
         rl.Retry(3, jitter=lambda attempt, draw: -1)
-    with pytest.raises(ValueError, match="delay returned by jitter must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="delay returned by the function must be >= 0, got -1"):
         rl.Retry(3, jitter=lambda attempt, draw: -attempt).delay(1)
 
 
