@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ..validation import instance, ratio
+from .jobs import Job, seeds_of
 from .measures import measures
 from .options import Options, play_options, shows_options, work_options
-from .runs import Job, Workers, seeds_of
+from .runs import Workers
 from .statistics import Interval, mean_interval, replications_needed
 
 if TYPE_CHECKING:

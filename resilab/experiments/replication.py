@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..validation import instance, ratio
+from .jobs import Job, seeds_of
 from .measures import measures
 from .options import Options, play_options, shows_options, work_options
-from .runs import Job, Workers, seeds_of
+from .runs import Workers
 from .statistics import column, mean_interval, run_interval
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def replicate(
             more than a second of work is left after a short trial.
         client: A `dask.distributed.Client`: its cluster does the runs.
         cache: Folder in which finished runs are kept, by scenario, seed, metrics and the
-            package's code. What is there is not run again. A function counts by its own code,
-            not by that of the functions it calls.
+            package's code. What is there is not run again. Functions and classes count by
+            their code, the globals that it reads and what it calls; what cannot be seen is
+            refused with a TypeError. See `resilab.experiments.fingerprints`.
         progress: Whether to show a progress bar. None shows one for long work.
 
     Returns:
@@ -65,7 +67,7 @@ def replicate(
     seeds = seeds_of(replications, seed)
     jobs = [Job(scenario, each, wanted, **play_options(options)) for each in seeds]
     results = Workers(**work_options(options)).run(jobs)
-    rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if result is not None]
+    rows = [{"seed": each} | result for each, result in zip(seeds, results, strict=True) if isinstance(result, dict)]
     return pd.DataFrame(rows, columns=None if rows else ["seed"])
 
 

@@ -3,94 +3,28 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..lab.run import simulate
-from ..validation import Spec, function, whole
+from ..validation import whole
 from .cache import RunCache
-from .measures import Measures
+from .cluster import on_cluster
+from .failures import InterruptedExperimentWarning, PackedError, warn_user
+from .jobs import Job, Numbers, Outcome, play_job
 
 TRIAL = 0.2
 """Seconds of runs one after the other, before it is known whether workers pay."""
 WORTH_WORKERS = 1.0
 """Seconds of work from which starting workers (0.4 s) pays."""
-RESTARTS = 3
-"""How often workers that died are replaced."""
 SMALL = 200
 """Runs from which a notebook shows a progress bar without being asked."""
 PATIENCE = 1.0
 """Seconds of work from which a terminal shows a progress bar without being asked."""
-
-
-class InterruptedExperimentWarning(UserWarning):
-    """An experiment was interrupted; what it returned holds the finished runs."""
-
-
-@dataclass(frozen=True)
-class Job(Spec):
-    """One run to do.
-
-    Attributes:
-        scenario: What to play.
-        seed: The seed.
-        measures: The numbers to keep.
-        horizon: Seconds after which the run stops, or None.
-        record: Whether attempts and events are recorded; None decides by the measures.
-        run: Plays scenario and seed instead of `simulate`, or None.
-        label: Names the run in error messages.
-        keeps_errors: Whether an error is a result like any other, or ends the experiment.
-    """
-
-    scenario: Any
-    seed: int
-    measures: Measures
-    horizon: float | None = None
-    record: bool | None = None
-    run: Callable[[Any, int], Any] | None = None
-    label: str = ""
-    keeps_errors: bool = False
-
-    def __post_init__(self) -> None:
-        if self.run is not None:
-            function("run", self.run)
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """What decides the numbers of the run."""
-        return (self.scenario, self.seed, self.measures, self.horizon, self.record, self.run)
-
-    def play(self) -> dict[str, float] | Exception:
-        """Do the run and return its numbers, or its error if errors are kept."""
-        try:
-            if self.run is not None:
-                return self.measures.of(self.run(self.scenario, self.seed))
-            record = self.measures.needs_records if self.record is None else self.record
-            return self.measures.of(simulate(self.scenario, self.seed, horizon=self.horizon, record=record))
-        except Exception as error:
-            if self.keeps_errors:
-                return _portable(error)
-            error.add_note(f"in {self.label or 'the run'} with seed {self.seed}")
-            raise
-
-
-def _portable(error: Exception) -> Exception:
-    """Return *error*, or its text if it cannot travel between processes."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def _play(number: int, job: Job) -> tuple[int, Any]:
-    return number, job.play()
 
 
 @dataclass(frozen=True)
@@ -105,14 +39,17 @@ class Workers:
         cache: Folder of numbers of earlier runs, or None.
         progress: True shows a progress bar, False none. None shows one in a terminal
             after a second, and in a notebook from 200 runs on.
-        watch: Called with each finished run: its number among the jobs and its numbers.
+        watch: Called with each finished run: its number among the jobs and its numbers
+            or error.
+        keeps_errors: Whether an error is a result like any other, or ends the experiment.
     """
 
     n_jobs: int | None = None
     client: Any = None
     cache: str | os.PathLike[str] | None = None
     progress: bool | None = None
-    watch: Callable[[int, Any], None] | None = None
+    watch: Callable[[int, Outcome], None] | None = None
+    keeps_errors: bool = False
 
     def __post_init__(self) -> None:
         if self.n_jobs is not None and whole("n_jobs", self.n_jobs, minimum=-1) == 0:
@@ -120,34 +57,41 @@ class Workers:
         if self.client is not None and not hasattr(self.client, "submit"):
             raise TypeError(f"client must be a dask.distributed.Client, got {self.client!r}")
 
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
+    def run(self, jobs: Sequence[Job]) -> list[Outcome | None]:
         """Do all jobs and return their results in order; None for what an interrupt kept from ending.
 
         Ctrl-C ends the experiment, not the program: a warning says how much is there.
+        Of several errors that of the first job is raised, on any number of workers.
         """
-        results: list[Any] = [None] * len(jobs)
+        results: list[Outcome | None] = [None] * len(jobs)
         cache = RunCache(self.cache)
-        paths = [cache.path(*job.identity) for job in jobs]
+        failed = len(jobs)
         done = 0
         with self._bar(len(jobs)) as advance:
             try:
+                paths = [cache.path(*job.identity) for job in jobs]
                 for number, result in self._results(jobs, [cache.read(path) for path in paths]):
                     results[number] = result
-                    done += 1
-                    if isinstance(result, dict):
+                    if isinstance(result, BaseException):
+                        failed = failed if self.keeps_errors else min(failed, number)
+                    else:
                         cache.write(paths[number], result)
+                    done += 1
                     advance()
                     if self.watch is not None:
                         self.watch(number, result)
+                    if failed < len(jobs) and None not in results[:failed]:
+                        break
             except KeyboardInterrupt:
-                warnings.warn(
+                warn_user(
                     f"interrupted after {done} of {len(jobs)} runs; the frame holds what is finished",
                     InterruptedExperimentWarning,
-                    stacklevel=4,
                 )
+        if failed < len(jobs) and isinstance(error := results[failed], BaseException):
+            raise error
         return results
 
-    def _results(self, jobs: Sequence[Job], known: list[Any]) -> Iterator[tuple[int, Any]]:
+    def _results(self, jobs: Sequence[Job], known: list[Numbers | None]) -> Iterator[tuple[int, Outcome]]:
         yield from ((number, result) for number, result in enumerate(known) if result is not None)
         todo = [number for number, result in enumerate(known) if result is None]
         if self.client is None and self.n_jobs is None and not _is_configured():
@@ -157,40 +101,68 @@ class Workers:
                 spent = time.perf_counter() - began
                 if spent > TRIAL and spent / count * (len(todo) - count) > WORTH_WORKERS:
                     break
-                yield _play(todo[count], jobs[todo[count]])
+                yield todo[count], jobs[todo[count]].play()
                 count += 1
             todo = todo[count:]
         if self.n_jobs == 1 and self.client is None:
-            yield from (_play(number, jobs[number]) for number in todo)
+            yield from ((number, jobs[number].play()) for number in todo)
+        elif self.client is not None:
+            yield from on_cluster(self.client, jobs, todo)
         elif todo:
             yield from self._on_workers(jobs, todo)
 
-    def _on_workers(self, jobs: Sequence[Job], todo: list[int]) -> Iterator[tuple[int, Any]]:
-        """Do the jobs on workers; if some die, do again what they had not finished."""
-        import joblib
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+    def _on_workers(self, jobs: Sequence[Job], todo: list[int]) -> Iterator[tuple[int, Outcome]]:
+        """Do the jobs on workers; if some die, find out which job has killed them, and do the rest again.
 
+        A first death may have been an accident: all that was not finished is done again,
+        job by job. After a second one each job that was under way is done alone, and one that
+        kills its worker there has a `WorkerLostError` for its result.
+        """
         waiting = dict.fromkeys(todo)
-        for restart in range(RESTARTS + 1):
-            with ExitStack() as stack:
-                if self.client is not None:
-                    stack.enter_context(joblib.parallel_config("dask", client=self.client))
-                is_configured = self.client is not None or _is_configured()
-                n_jobs = self.n_jobs if self.n_jobs is not None or is_configured else -1
-                calls = [joblib.delayed(_play)(number, jobs[number]) for number in waiting]
-                stream = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
-                try:
-                    for number, result in stream:
-                        del waiting[number]
-                        yield number, result
-                    return
-                except BrokenProcessPool:
-                    if restart == RESTARTS:
-                        raise
-                finally:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # joblib's, about runs that an interrupt cancels
-                        stream.close()
+        is_careful = False
+        while waiting:
+            begun: list[int] = []
+            try:
+                for number, result in self._stream(jobs, waiting, begun, is_careful):
+                    del waiting[number]
+                    yield number, result
+            except _deaths():
+                for number in [each for each in begun if is_careful and each in waiting]:
+                    del waiting[number]
+                    yield number, self._alone(jobs, number)
+                is_careful = True
+
+    def _alone(self, jobs: Sequence[Job], number: int) -> Outcome:
+        try:
+            ((_, result),) = self._stream(jobs, [number], [], True)
+        except _deaths() as error:
+            return jobs[number].lost(error)
+        return result
+
+    def _stream(
+        self, jobs: Sequence[Job], numbers: Iterable[int], begun: list[int], is_careful: bool
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Do jobs on workers and yield their results as they come; note in *begun* what was handed out."""
+        import joblib
+
+        def calls() -> Iterator[Any]:
+            for number in list(numbers):
+                begun.append(number)
+                yield joblib.delayed(play_job)(number, jobs[number])
+
+        how: dict[str, Any] = {"n_jobs": self.n_jobs if self.n_jobs is not None or _is_configured() else -1}
+        if is_careful:
+            how |= {"batch_size": 1, "pre_dispatch": "n_jobs"}
+            if how["n_jobs"] == -1 and joblib.cpu_count() == 1:
+                how["n_jobs"] = 2  # never in this process, which is not to die
+        stream = joblib.Parallel(**how, return_as="generator_unordered")(calls())
+        try:
+            for number, result in stream:
+                yield number, result.unpack() if isinstance(result, PackedError) else result
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib's, about runs that an interrupt cancels
+                stream.close()
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Callable[[], Any]]:
@@ -208,6 +180,14 @@ class Workers:
             yield bar.update
 
 
+def _deaths() -> type[BaseException]:
+    """Return the error by which joblib tells that a worker has died."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    kind: type[BaseException] = TerminatedWorkerError
+    return kind
+
+
 def _is_configured() -> bool:
     """Return whether the caller has chosen a joblib backend or a number of jobs."""
     joblib = sys.modules.get("joblib")
@@ -215,8 +195,3 @@ def _is_configured() -> bool:
         return False
     backend, n_jobs = joblib.parallel.get_active_backend()
     return type(backend).__name__ != "LokyBackend" or n_jobs not in (None, 1)
-
-
-def seeds_of(replications: int, seed: int) -> range:
-    """Return the seeds of an experiment: *seed* and those after it."""
-    return range(whole("seed", seed), seed + whole("replications", replications, minimum=1))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..validation import function, instance, ratio, sequence
+from .failures import warn_user
+from .jobs import Job, seeds_of
 from .measures import measures
-from .runs import Job, Workers, seeds_of
+from .runs import Workers
 from .statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def sweep(
     function("build", build)
     if watch is not None:
         function("watch", watch)
+    options = {"replications": replications, "seed": seed, "confidence": confidence, "horizon": horizon}
+    _refuse_lists(options | {"record": record, "n_jobs": n_jobs, "cache": cache, "progress": progress})
     ratio("confidence", confidence)
     wanted = measures(metrics)
     points = _points(settings, grid)
@@ -86,18 +89,18 @@ def sweep(
     jobs, owners = [], []
     for number, scenario in scenarios.items():
         for each in seeds:
-            jobs.append(Job(scenario, each, wanted, horizon, record, run, keeps_errors=True))
+            jobs.append(Job(scenario, each, wanted, horizon, record, run, f"the setting {points[number]}"))
             owners.append(number)
 
     def tell(number: int, result: Any) -> None:
         point = points[owners[number]]
-        numbers = {"error": _text(result)} if isinstance(result, Exception) else result
+        numbers = {"error": _text(result)} if isinstance(result, BaseException) else result
         if not point.keys().isdisjoint(numbers):
             raise ValueError(f"settings must not be named like metrics, got {point.keys() & numbers.keys()}")
         if watch is not None:
             watch(point | {"seed": jobs[number].seed} | numbers)
 
-    workers = Workers(n_jobs, client, cache, progress, tell)
+    workers = Workers(n_jobs, client, cache, progress, tell, keeps_errors=True)
     runs: dict[int, list[dict[str, float]]] = {}
     for number, result in zip(owners, workers.run(jobs), strict=True):
         if isinstance(result, dict):
@@ -107,13 +110,22 @@ def sweep(
     if errors and not runs:
         raise next(iter(errors.values()))
     if errors:
-        warnings.warn(f"{len(errors)} of {len(points)} settings have errors; see the column error", stacklevel=2)
+        warn_user(f"{len(errors)} of {len(points)} settings have errors; see the column error")
     rows = [
         point | _numbers(runs.get(number, []), confidence) | {"error": _text(errors.get(number))}
         for number, point in enumerate(points)
         if number in runs or number in errors
     ]
     return _frame(pd.DataFrame(rows), points)
+
+
+def _refuse_lists(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            raise TypeError(
+                f"{name} is an option of sweep and must be a single value, got {value!r}: an argument of build that"
+                f" is called {name} can only be varied with settings=[{{{name!r}: ...}}, ...]"
+            )
 
 
 def _points(settings: Iterable[Mapping[str, Any]] | None, grid: dict[str, Iterable[Any]]) -> list[dict[str, Any]]:
@@ -141,9 +153,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _build(build: Callable[..., Any], points: list[dict[str, Any]]) -> tuple[dict[int, Any], dict[int, Exception]]:
+def _build(build: Callable[..., Any], points: list[dict[str, Any]]) -> tuple[dict[int, Any], dict[int, BaseException]]:
     scenarios: dict[int, Any] = {}
-    errors: dict[int, Exception] = {}
+    errors: dict[int, BaseException] = {}
     for number, point in enumerate(points):
         try:
             scenarios[number] = build(**point)
@@ -153,10 +165,10 @@ def _build(build: Callable[..., Any], points: list[dict[str, Any]]) -> tuple[dic
     return scenarios, errors
 
 
-def _text(error: Exception | None) -> str:
+def _text(error: BaseException | None) -> str:
     if error is None:
         return ""
-    return str(error) if type(error) is RuntimeError else f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _numbers(runs: list[dict[str, float]], confidence: float) -> dict[str, float]:

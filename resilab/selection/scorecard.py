@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ..experiments.comparison import difference_columns, paired
+from ..experiments.jobs import Job, seeds_of
 from ..experiments.measures import Measures
 from ..experiments.options import WorkOptions, shows_options
-from ..experiments.runs import Job, Workers, seeds_of
+from ..experiments.runs import Workers
 from ..experiments.statistics import Interval
 from ..validation import instance, ratio, sequence
 from .case import Case
@@ -88,7 +89,7 @@ def scorecard(
             for scenario in (case.without, case.with_pattern):
                 jobs.append(Job(scenario=scenario, seed=each, measures=wanted, record=case.record, label=case.row))
     results = Workers(**options).run(jobs)
-    values = np.array([np.nan if result is None else result["value"] for result in results])
+    values = np.array([result["value"] if isinstance(result, dict) else np.nan for result in results])
     pairs = values.reshape(len(cases), len(seeds), 2)
     rows = [_row(case, pair[:, 0], pair[:, 1], confidence) for case, pair in zip(cases, pairs, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -68,6 +68,34 @@ def test_a_sweep_completes_when_a_worker_is_killed_in_the_middle(client):
     wait_for_another(client, victim)
 
 
+class OddError(Exception):
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+
+
+def test_an_error_of_a_run_reaches_the_user_as_it_is(client):
+    def fails(result):
+        raise OddError(code=result.seed)
+
+    with pytest.raises(OddError, match="code 0") as caught:
+        rl.replicate(SCENARIO, 4, metrics=fails, client=client)
+    assert caught.value.__notes__ == ["in the run with seed 0"]
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_every_worker_is_an_error_and_the_rest_is_kept(client):
+    def deadly(result):
+        if result.seed == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    with pytest.warns(UserWarning, match="have errors"):
+        frame = rl.sweep(build, rate=[5.0], replications=5, metrics=deadly, client=client)
+    assert frame["replications"].tolist() == [4]
+    assert frame["error"][0].startswith("WorkerLostError")
+    client.wait_for_workers(2, timeout=60)
+
+
 def wait_for_another(client, victim: str) -> None:
     """Wait until the cluster has replaced a worker, and is in one piece again."""
     end = time.monotonic() + 60

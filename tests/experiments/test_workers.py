@@ -10,14 +10,12 @@ import sys
 import textwrap
 import threading
 import time
-from functools import partial
 
-import numpy as np
 import pytest
 
 import resilab as rl
-from resilab.experiments.cache import RunCache, fingerprint
-from resilab.experiments.runs import InterruptedExperimentWarning
+from resilab.experiments.cache import RunCache
+from resilab.experiments.failures import InterruptedExperimentWarning, WorkerLostError, pack
 
 SCENARIO = rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20), duration=20.0)
 
@@ -134,6 +132,90 @@ class TestWorkersThatDie:
         alone = rl.replicate(SCENARIO, 20, metrics=lambda result: result.latency.mean(), n_jobs=1)
         assert frame.deadly[0] == alone["value"].mean()
 
+    def test_a_run_that_kills_its_worker_every_time_is_an_error_and_the_rest_is_kept(self):
+        def deadly(result):
+            if result.seed in (3, 11) and result.scenario.workload.rate == 15.0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result.latency.mean()
+
+        arguments = {"rate": [5.0, 15.0], "replications": 14, "metrics": deadly, "progress": False}
+        with pytest.warns(UserWarning, match="1 of 2 settings have errors"):
+            frame = rl.sweep(build, n_jobs=2, **arguments)
+        assert frame["replications"].tolist() == [14, 12]
+        assert frame["error"].str.startswith("WorkerLostError: the run ended its worker process").tolist() == [
+            False,
+            True,
+        ]
+        with pytest.raises(WorkerLostError) as caught:
+            rl.replicate(SCENARIO, 14, metrics=deadly, n_jobs=2, progress=False)
+        assert caught.value.__notes__ == ["in the run with seed 3"]
+
+
+class OddError(Exception):
+    """Its constructor takes other arguments than it keeps."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+        self.lock = threading.Lock()
+
+
+class TestErrorsReachTheUser:
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_as_they_are_with_setting_and_seed(self, n_jobs):
+        class Local(OddError):
+            pass
+
+        def fails(result):
+            if result.seed >= 4:
+                raise Local(code=result.seed)
+            return 1.0
+
+        with pytest.raises(Local, match="code 4") as caught:
+            rl.replicate(SCENARIO, 8, metrics=fails, n_jobs=n_jobs, progress=False)
+        assert caught.value.code == 4
+        assert caught.value.__notes__ == ["in the run with seed 4"]
+        with pytest.raises(Local) as caught:
+            rl.sweep(build, rate=[15.0], seed=4, metrics=fails, n_jobs=n_jobs, progress=False)
+        assert caught.value.__notes__ == ["in the setting {'rate': 15.0} with seed 4"]
+
+    def test_of_several_the_first_is_raised_on_any_number_of_workers(self):
+        def slow_then_fails(model, seed):
+            time.sleep(0.3 if seed == 2 else 0.0)
+            if seed >= 2:
+                raise KeyError(seed)
+
+        for n_jobs in (1, 2):
+            with pytest.raises(KeyError) as caught:
+                rl.replicate("model", 8, run=slow_then_fails, metrics=lambda _: 1, n_jobs=n_jobs, progress=False)
+            assert caught.value.args == (2,)
+
+    def test_the_traceback_of_a_worker_is_kept_as_its_cause(self):
+        def fails_in_a_worker(result):
+            raise KeyError("here")
+
+        with pytest.raises(KeyError) as caught:
+            rl.replicate(SCENARIO, 2, metrics=fails_in_a_worker, n_jobs=2, progress=False)
+        assert "in fails_in_a_worker" in str(caught.value.__cause__)
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_a_run_that_exits_is_an_error_row(self, n_jobs):
+        def leaves(result):
+            return sys.exit(3) if result.seed == 1 else 1.0
+
+        with pytest.warns(UserWarning, match="have errors"):
+            frame = rl.sweep(build, rate=[15.0], replications=3, metrics=leaves, n_jobs=n_jobs, progress=False)
+        assert frame[["replications", "error"]].to_numpy().tolist() == [[2, "SystemExit: 3"]]
+
+    def test_what_cannot_be_pickled_at_all_travels_as_text(self):
+        error = pack(type("Strange", (Exception,), {"__reduce__": None})(threading.Lock())).unpack()
+        assert isinstance(error, Exception)
+
+    def test_warnings_point_to_the_line_of_the_user(self):
+        with pytest.warns(InterruptedExperimentWarning) as caught:
+            rl.sweep(build, rate=[5.0], metrics="p99", watch=interrupt_after(1))
+        assert caught[0].filename == __file__
+
 
 class TestCache:
     def test_runs_are_read_and_not_run_again(self, tmp_path):
@@ -172,6 +254,29 @@ class TestCache:
             rl.replicate(SCENARIO, 1, metrics="p98", cache=tmp_path)
         assert not list(tmp_path.rglob("*.json"))
 
+    def test_the_folder_may_begin_with_the_users_home(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        rl.replicate(SCENARIO, 1, metrics="p99", cache="~/runs")
+        assert len(list((tmp_path / "runs").rglob("*.json"))) == 1
+
+    def test_a_full_disk_leaves_no_parts(self, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("resilab.experiments.cache.json.dump", full)
+        with pytest.warns(UserWarning, match="No space left") as caught:
+            rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path)
+        assert caught[0].filename == __file__
+        assert not [each for each in tmp_path.rglob("*") if each.is_file()]
+
+    def test_an_interrupt_while_runs_are_looked_up_ends_it_as_well(self, tmp_path, monkeypatch):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("resilab.experiments.cache.RunCache.path", interrupt)
+        with pytest.warns(InterruptedExperimentWarning, match="interrupted after 0 of 2 runs"):
+            assert rl.replicate(SCENARIO, 2, metrics="p99", cache=tmp_path).empty
+
     def test_nothing_is_half_written(self, tmp_path):
         cache = RunCache(tmp_path)
         path = cache.path("key")
@@ -180,7 +285,9 @@ class TestCache:
         assert cache.read(path)["y"] == 0.1 + 0.2
         assert cache.read(cache.path("another")) is None
 
-    @pytest.mark.parametrize("damaged", [b"", b"{half", b"\xff\xfe{", b"{}", b"[1]", b'{"p99": "x"}', b'{"p99": null}'])
+    @pytest.mark.parametrize(
+        "damaged", [b"", b"{half", b"\xff\xfe{", b"{}", b"[1]", b'{"p99": "x"}', b'{"p99": null}', b"[" * 100_000]
+    )
     def test_a_damaged_file_is_no_run(self, tmp_path, damaged):
         whole = rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path)
         (file,) = tmp_path.rglob("*.json")
@@ -208,47 +315,6 @@ class TestCache:
         file.parent.touch()  # a file where the folder should be, as good as a full disk
         with pytest.warns(UserWarning, match="a run was not kept in the cache"):
             assert rl.replicate(SCENARIO, 1, metrics="p99", cache=tmp_path).equals(whole)
-
-
-class TestFingerprint:
-    def test_equal_values_have_one_fingerprint_in_every_process(self):
-        code = (
-            "import resilab as rl; from resilab.experiments.cache import fingerprint;"
-            "print(fingerprint(rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20),"
-            " duration=20.0)))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == fingerprint(SCENARIO)
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            (1, 1.0),
-            (1, True),
-            ("1", 1),
-            ((1, 2), (12,)),
-            (((1,), 2), (1, (2,))),
-            (rl.Timeout(1.0), rl.Timeout(2.0)),
-            (rl.Outage(1.0, 2.0), rl.Slowdown(1.0, 2.0)),
-            (rl.CircuitState.OPEN, "open"),
-            (np.array([1.0, 2.0]), np.array([[1.0, 2.0]])),
-            (lambda x: x + 1, lambda x: x + 2),
-            (partial(max, 1), partial(max, 2)),
-            (rl.Replay([1.0, 2.0, 3.0]), rl.Replay([1.0, 2.5, 3.0])),
-            ({"a": 1}, {"a": 2}),
-            (frozenset({1}), frozenset({2})),
-            (rl.Timeout, rl.Retry),
-        ],
-    )
-    def test_different_values_have_different_fingerprints(self, one, other):
-        assert fingerprint(one) != fingerprint(other)
-
-    def test_a_function_counts_by_what_it_closes_over(self):
-        def adds(number):
-            return lambda value: value + number
-
-        assert fingerprint(adds(1)) == fingerprint(adds(1))
-        assert fingerprint(adds(1)) != fingerprint(adds(2))
 
 
 class TestAutomaticWorkers:
