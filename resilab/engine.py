@@ -353,11 +353,26 @@ def schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any =
     heappush(env._queue, (when, priority, next(env._eid), event))
 
 
+class Idle(Event):
+    """An event of something that goes on for ever by itself: alone, it need keep no run going."""
+
+    __slots__ = ()
+
+
+def is_idle(env: simpy.Environment) -> bool:
+    """Return whether nothing but `Idle` events is still to happen."""
+    return all(isinstance(entry[3], Idle) for entry in env._queue)
+
+
 def at(
-    env: simpy.Environment, when: float, act: Callable[[Event], None] | None = None, priority: Any = NORMAL
+    env: simpy.Environment,
+    when: float,
+    act: Callable[[Event], None] | None = None,
+    priority: Any = NORMAL,
+    kind: type[Event] = Event,
 ) -> Event:
     """Return an event that happens at exactly *when*, which is not in the past, and calls *act* then."""
-    event = Event(env)
+    event = kind(env)
     event._ok, event._value = True, None
     if act is not None:
         event.callbacks.append(act)

@@ -190,7 +190,7 @@ def whole(name: str, value: Any, minimum: int = 0) -> int:
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return *value* if it is one of the *choices*."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(repr(str(choice)) for choice in choices)}, got {value!r}")
     return value
 
 
@@ -269,7 +269,7 @@ Count = Annotated[int, Rule(lambda name, value: whole(name, value, minimum=1), "
 
 def word(*choices: str) -> Rule:
     """Return the rule of a field that is one of some words."""
-    return Rule(lambda name, value: one_of(name, value, choices), f"one of {', '.join(map(repr, choices))}")
+    return Rule(lambda name, value: one_of(name, value, choices), f"one of {', '.join(repr(str(choice)) for choice in choices)}")
 
 
 def many(*kinds: type) -> Rule:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ..resilience.backoff import Backoff
@@ -26,6 +27,17 @@ from ..resilience.windows import TimeWindow
 from ..validation import one_of
 from .words import made, retry_with, told
 
+
+@dataclass(frozen=True)
+class FromZero:
+    """A function of the openings so far, from 0, as a function of their number, from 1."""
+
+    function: Callable[[int], float]
+
+    def __call__(self, number: int) -> float:
+        return self.function(number - 1)
+
+
 _RESOLUTION = 0.02  # Polly keeps 10 sub-windows of at least so many seconds, or a single one
 
 
@@ -40,7 +52,11 @@ def circuit_breaker(
     handle_result: Callable[[Any], bool] | None = None,
     **own: Any,
 ) -> CircuitBreaker:
-    """Return its breaker: 10 % of the calls of 30 s, at least 100, and one probe."""
+    """Return its breaker: 10 % of the calls of 30 s, at least 100, and one probe.
+
+    *break_duration_generator* gets the half-open attempts: 0, 1, 2, ... A call that an
+    outer timeout cancels is an outcome that is not handled, and so a success.
+    """
     buckets = 1 if sampling_duration < 10 * _RESOLUTION else 10
     return made(
         CircuitBreaker,
@@ -48,11 +64,12 @@ def circuit_breaker(
         window=TimeWindow(sampling_duration, buckets=buckets, start="event"),
         failure_rate_threshold=failure_ratio,
         volume_threshold=minimum_throughput,
-        timeout=break_duration_generator or break_duration,
+        timeout=break_duration if break_duration_generator is None else FromZero(break_duration_generator),
         success_threshold=1,
         half_open_max_calls=1,
         half_open=HalfOpenRule(budget="total"),
         opens_on="failure",
+        cancelled_calls="success",
         recorded_errors=handle,
         recorded_results=handle_result,
         late_results="count",

@@ -31,12 +31,13 @@ def circuit_breaker(
     """Return the consecutive breaker if *exceptions_allowed_before_breaking* is given, or else the advanced one.
 
     One probe is let through, and another each *duration_of_break*, whatever became of
-    the first.
+    the first. It turns with a call, and shows half-open from its time on.
     """
     duration = duration_of_break if break_duration is None else break_duration
     fields: dict[str, Any] = {
         "half_open": HalfOpenRule(budget="total", probe_interval=duration),
-        "opening": OpenRule(automatic=True),
+        "opening": OpenRule(shows_half_open=True),
+        "cancelled_calls": "ignored",
         "other_errors": "ignored",
     }
     if exceptions_allowed_before_breaking is not None:

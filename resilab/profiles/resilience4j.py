@@ -1,7 +1,7 @@
 """resilience4j 2.3: the settings of its builders; a bare number of a duration is seconds here.
 
-Left out: thread-pool bulkheads, caches, `initialState`, `transitionOnResult`, the draining
-of a rate limiter after a result, and events other than those of `EventLog`. The losers of
+Left out: thread-pool bulkheads, caches, the draining of a rate limiter after a result, and
+events other than those of `EventLog`. The losers of
 its hedge run on: add `on_cancel="ignore"` to the service.
 
 Source: the builders `CircuitBreakerConfig`, `RetryConfig`, `BulkheadConfig`,
@@ -38,6 +38,11 @@ def circuit_breaker(
     slow_call_duration_threshold: float = 60.0,
     wait_duration_in_open_state: float = 60.0,
     wait_interval_function_in_open_state: Callable[[int], float] | None = None,
+    enable_exponential_backoff: bool = False,
+    exponential_backoff_multiplier: float = 1.5,
+    exponential_max_wait_duration_in_open_state: float = math.inf,
+    enable_randomized_wait: bool = False,
+    randomized_wait_factor: float = 0.5,
     permitted_number_of_calls_in_half_open_state: int = 10,
     max_wait_duration_in_half_open_state: float = 0.0,
     transition_to_state_after_wait_duration: str = "OPEN",
@@ -45,6 +50,8 @@ def circuit_breaker(
     record_exceptions: ErrorFilter | None = None,
     ignore_exceptions: ErrorFilter | None = None,
     record_result: Callable[[Any], bool] | None = None,
+    transition_on_result: Callable[[Any], str | None] | None = None,
+    initial_state: str = "CLOSED",
     **own: Any,
 ) -> CircuitBreaker:
     """Return its breaker: 50 % of the last 100 calls, or 100 % slow ones; thresholds in percent."""
@@ -67,7 +74,16 @@ def circuit_breaker(
             max_wait=max_wait_duration_in_half_open_state or None,
             after_wait=transition_to_state_after_wait_duration.lower(),
         ),
-        opening=OpenRule(probes_at_timeout=False, automatic=automatic_transition_from_open_to_half_open_enabled),
+        opening=OpenRule(
+            exponential_backoff_multiplier if enable_exponential_backoff else 1.0,
+            exponential_max_wait_duration_in_open_state,
+            randomized_wait_factor if enable_randomized_wait else 0.0,
+            probes_at_timeout=False,
+            automatic=automatic_transition_from_open_to_half_open_enabled,
+            restarts=True,
+        ),
+        initial_state=initial_state.lower(),
+        turns_on=transition_on_result,
         recorded_errors=record_exceptions,
         ignored_errors=ignore_exceptions,
         recorded_results=record_result,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from ..validation import Count, Growth, PositiveOrInfinite, Spec, non_negative, word
+from ..validation import Count, Growth, PositiveOrInfinite, Ratio, Spec, non_negative, word
 from .base import short_repr
 
 
@@ -19,11 +19,17 @@ class OpenRule(Spec):
         multiplier: Growth of the timeout from opening to opening while probes fail, at
             least 1.
         max_timeout: Longest time open in seconds.
+        jitter: Share by which the timeout is drawn longer or shorter, evenly.
         open_for: Function of the error that opens it: seconds to stay open, such as a
             Retry-After, or None for the timeout.
         probes_at_timeout: False admits the first probe only after the timeout, not at
             exactly that time.
-        automatic: True turns HALF_OPEN when the timeout has passed, without a call.
+        automatic: True turns HALF_OPEN when the timeout has passed, without a call. With
+            a `HalfOpenRule.max_wait`, a breaker that nobody calls goes on turning until
+            nothing else is left to happen.
+        shows_half_open: True says "half_open" when the timeout has passed, although it
+            turns with the next call only.
+        restarts: True lets `force` begin the time open anew where it is open already.
 
     Example:
         >>> OpenRule(multiplier=2.0, max_timeout=300.0).seconds(30.0, number=3)
@@ -32,15 +38,22 @@ class OpenRule(Spec):
 
     multiplier: Growth = 1.0
     max_timeout: PositiveOrInfinite = math.inf
+    jitter: Ratio = 0.0
     open_for: Callable[[BaseException], float | None] | None = None
     probes_at_timeout: bool = True
     automatic: bool = False
+    shows_half_open: bool = False
+    restarts: bool = False
 
     def __repr__(self) -> str:
         return short_repr(self, always=0)
 
     def seconds(
-        self, timeout: float | Callable[[int], float], number: int, error: BaseException | None = None
+        self,
+        timeout: float | Callable[[int], float],
+        number: int,
+        error: BaseException | None = None,
+        draw: float = 0.5,
     ) -> float:
         """Return how long an opening lasts.
 
@@ -48,16 +61,19 @@ class OpenRule(Spec):
             timeout: That of the breaker.
             number: Openings since it was last closed, from 1.
             error: The error that opened it, if one did.
+            draw: Uniform draw from 0 to 1, for the jitter.
         """
         given = self.open_for(error) if self.open_for is not None and error is not None else None
         if given is not None:
             return non_negative("the time returned by open_for", given, allow_infinite=True)
         if callable(timeout):
-            return non_negative("the time returned by timeout", timeout(number), allow_infinite=True)
-        try:
-            return min(timeout * self.multiplier ** (number - 1), self.max_timeout)
-        except OverflowError:
-            return self.max_timeout
+            seconds = non_negative("the time returned by timeout", timeout(number), allow_infinite=True)
+        else:
+            try:
+                seconds = timeout * self.multiplier ** (number - 1)
+            except OverflowError:
+                seconds = math.inf
+        return min(seconds * (1 + self.jitter * (2 * draw - 1)), self.max_timeout)
 
 
 @dataclass(frozen=True)

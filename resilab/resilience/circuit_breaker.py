@@ -42,7 +42,9 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
     without that, when *failure_threshold* of them failed), or when slow / calls >=
     *slow_call_rate_threshold*.
 
-    A call that is cancelled from outside counts as neither.
+    A call that is cancelled from outside counts as neither. The log says why it turns:
+    failures_exceeded, failure_rate_exceeded, slow_call_rate_exceeded, probes_failed,
+    half_open_too_long, open_long_enough (without a call) or forced.
 
     | | this | resilience4j | Polly 8 | Failsafe | hyx |
     |---|---|---|---|---|---|
@@ -79,6 +81,12 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
         recorded_results: Predicate of the value: True makes it a failure.
         other_errors: What an error that is not recorded counts as: "success" (the
             dependency has answered) or "ignored".
+        cancelled_calls: What a call that is cancelled from outside counts as: "ignored" or
+            "success".
+        opens_above: True opens above the thresholds only, not at them.
+        initial_state: The state that it begins in.
+        turns_on: Function of the value or the error of each call that is not ignored and
+            no failure by its value: the state to turn to, or None.
         opening: How long it stays open, beyond *timeout*: growth, jitter, Retry-After.
         half_open: How it decides in HALF_OPEN, and how many probes there are.
 
@@ -111,6 +119,10 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
     ignored_errors: ErrorFilter | None = None
     recorded_results: Callable[[Any], bool] | None = None
     other_errors: Annotated[str, word("success", "ignored")] = "success"
+    cancelled_calls: Annotated[str, word("ignored", "success")] = "ignored"
+    opens_above: bool = False
+    initial_state: Annotated[str, word(*CircuitState)] = CircuitState.CLOSED
+    turns_on: Callable[[Any], str | None] | None = None
     opening: OpenRule = field(default_factory=OpenRule)
     half_open: HalfOpenRule = field(default_factory=HalfOpenRule)
 

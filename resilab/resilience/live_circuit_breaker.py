@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine import Steps, at
+import simpy
+
+from ..engine import Idle, Steps, at, is_idle
 from ..errors import NEVER_HANDLED, CircuitOpenError
 from ..events import Transition
+from ..randomness import uniform
 from ..validation import non_negative
 from .base import LivePolicy, Place
 from .circuit_state import BreakerMetrics, CircuitState
@@ -46,8 +50,13 @@ class LiveCircuitBreaker(LivePolicy):
         self._openings = 0  # since it was last closed
         self._probe_at = 0.0
         self._tie = 0.0  # seconds by which a call may miss that time in rounding
-        self._begin(CLOSED)
-        if spec.window is not None or spec.recorded_results is not None:
+        self._idle_turns = 0  # since it was last called
+        self._drawn = 0  # openings of its life: each has a draw of its own
+        self._draws = place.draws("timeout", uniform) if spec.opening.jitter else None
+        self._reached = operator.gt if spec.opens_above else operator.ge
+        self._state = CLOSED
+        self._enter(CircuitState(spec.initial_state))
+        if spec.window is not None or spec.recorded_results is not None or spec.turns_on is not None:
             self.run = self._run_timed  # type: ignore[method-assign]
 
     def _begin(self, state: CircuitState) -> None:
@@ -56,7 +65,7 @@ class LiveCircuitBreaker(LivePolicy):
         self._failures = 0  # consecutive
         self._probes = 0  # places of the half-open budget that are taken
         self._since = self._last_probe = self.env.now
-        if state is OPEN:
+        if state is OPEN and self._generation > 1:
             return
         spec = self.spec
         self._calls = self._failed = self._slow = self._refused = 0
@@ -67,6 +76,8 @@ class LiveCircuitBreaker(LivePolicy):
     @property
     def state(self) -> CircuitState:
         """The state now. An open breaker turns half-open with a call, not with time."""
+        if self._state is OPEN and self.spec.opening.shows_half_open and self._is_due():
+            return HALF_OPEN
         return self._state
 
     @property
@@ -93,7 +104,7 @@ class LiveCircuitBreaker(LivePolicy):
         calls, failed, slow, _ = self._counts()
         has_enough = calls >= max(1, self._fewest_calls())
         return BreakerMetrics(
-            state=self._state,
+            state=self.state,
             buffered=calls,
             failed=failed,
             successful=calls - failed,
@@ -129,7 +140,7 @@ class LiveCircuitBreaker(LivePolicy):
         except BaseException as error:
             self._ended_badly(error, self.env.now - started, generation)
             raise
-        self._ended(self._is_bad(reply), self.env.now - started, generation)
+        self._ended_well(reply, self.env.now - started, generation)
         return reply
 
     def try_acquire(self) -> bool:
@@ -150,16 +161,21 @@ class LiveCircuitBreaker(LivePolicy):
             CircuitOpenError: The breaker is open, or HALF_OPEN without a place.
         """
         state = self._state
+        self._idle_turns = 0
         if state is FORCED_OPEN:
             raise self._rejected("circuit breaker is forced open")
         if state is OPEN:
-            left = self._probe_at - self.env.now
-            if left > self._tie or (left >= -self._tie and not self.spec.opening.probes_at_timeout):
+            if not self._is_due():
                 raise self._rejected("circuit breaker is open")
             self._turn(HALF_OPEN)
         elif state is not HALF_OPEN:
             return
         self._take_place()
+
+    def _is_due(self) -> bool:
+        """Return whether an open breaker may probe."""
+        left = self._probe_at - self.env.now
+        return left <= self._tie if self.spec.opening.probes_at_timeout else left < -self._tie
 
     def _take_place(self) -> None:
         spec = self.spec
@@ -168,8 +184,6 @@ class LiveCircuitBreaker(LivePolicy):
             is_due = interval is not None and self.env.now - self._last_probe >= interval
             if not is_due:
                 raise self._rejected("circuit breaker is half-open and has no place for another probe")
-        if not self._probes and spec.opening.automatic:
-            self._limit_half_open()
         self._probes += 1
         self._last_probe = self.env.now
 
@@ -192,18 +206,22 @@ class LiveCircuitBreaker(LivePolicy):
 
     def record_result(self, value: Any, duration: float = 0.0) -> None:
         """Record a call that returned *value*, as the spec classes it."""
-        self._ended(self._is_bad(value), duration, self._generation)
+        self._ended_well(value, duration, self._generation)
 
     def force(self, state: CircuitState, wait: float | None = None) -> None:
         """Turn to *state* whatever the counts are.
 
         Args:
-            state: The state. FORCED_OPEN, DISABLED and METRICS_ONLY last until the
+            state: The state. To open one that is open changes nothing, unless *wait* is
+                given or its rule says that it `restarts`. FORCED_OPEN, DISABLED and METRICS_ONLY last until the
                 next `force` or `reset`.
             wait: Seconds to stay OPEN; None is as the spec says.
         """
-        if self._state is not CircuitState(state) or wait is not None:
-            self._turn(CircuitState(state), wait)
+        state = CircuitState(state)
+        is_restarted = state is OPEN and self.spec.opening.restarts
+        if self._state is not state or wait is not None or is_restarted:
+            self.note("forced", state)
+            self._turn(state, wait)
 
     def reset(self) -> None:
         """Close it and forget all counts."""
@@ -213,20 +231,36 @@ class LiveCircuitBreaker(LivePolicy):
         else:
             self._turn(CLOSED)
 
-    def _is_bad(self, value: Any) -> bool:
+    def _ended_well(self, value: Any, duration: float, generation: int) -> None:
         is_bad = self.spec.recorded_results
-        return is_bad is not None and bool(is_bad(value))
+        has_failed = is_bad is not None and bool(is_bad(value))
+        self._ended(has_failed, duration, generation)
+        if not has_failed:
+            self._turn_on(value)
 
     def _ended_badly(self, error: BaseException, duration: float, generation: int) -> None:
-        is_cancelled = isinstance(error, NEVER_HANDLED) or not isinstance(error, Exception)
-        if is_cancelled or self._is_ignored(error):
+        if isinstance(error, NEVER_HANDLED) or not isinstance(error, Exception):
+            if isinstance(error, simpy.Interrupt) and self.spec.cancelled_calls == "success":
+                self._ended(False, duration, generation)
+            else:
+                self._returned(generation)
+            return
+        if self._is_ignored(error):
             self._returned(generation)
-        elif self._is_recorded(error):
+            return
+        if self._is_recorded(error):
             self._ended(True, duration, generation, error)
         elif self.spec.other_errors == "success":
             self._ended(False, duration, generation)
         else:
             self._returned(generation)
+        self._turn_on(error)
+
+    def _turn_on(self, outcome: Any) -> None:
+        """Turn as the spec says for the value or the error of a call."""
+        state = None if self.spec.turns_on is None else self.spec.turns_on(outcome)
+        if state is not None:
+            self.force(CircuitState(state))
 
     def _returned(self, generation: int) -> None:
         if generation == self._generation:
@@ -250,7 +284,7 @@ class LiveCircuitBreaker(LivePolicy):
         elif self._state is HALF_OPEN:
             self._count(has_failed, duration)
             self._look_half_open(error)
-        elif self._state is OPEN and self._window is not None:
+        elif self._state is OPEN and (self._window is not None or spec.late_results == "count"):
             self._count(has_failed, duration)
 
     def _count(self, has_failed: bool, duration: float) -> None:
@@ -277,78 +311,92 @@ class LiveCircuitBreaker(LivePolicy):
             places = spec.window.size if isinstance(spec.window, CountWindow) else None
         return spec.volume_threshold if places is None else min(places, spec.volume_threshold)
 
-    def _reasons(self, counts: Counts) -> list[str]:
-        """Return which thresholds *counts* reaches."""
-        spec = self.spec
+    def _reasons(self, counts: Counts) -> dict[str, str]:
+        """Return which thresholds *counts* reaches, each with what reached it."""
+        spec, reached = self.spec, self._reached
         if counts.calls < max(1, self._fewest_calls()):
-            return []
-        reasons = []
+            return {}
+        reasons = {}
+        failed, slow = f"{counts.failed} of {counts.calls} failed", f"{counts.slow} of {counts.calls} were slow"
         if spec.failure_rate_threshold is not None:
-            if counts.failed / counts.calls >= spec.failure_rate_threshold:
-                reasons.append("failure_rate_exceeded")
-        elif (self._failures if spec.window is None else counts.failed) >= spec.failure_threshold:
-            reasons.append("failures_exceeded")
-        if spec.slow_call_duration is not None and counts.slow / counts.calls >= spec.slow_call_rate_threshold:
-            reasons.append("slow_call_rate_exceeded")
+            if reached(counts.failed / counts.calls, spec.failure_rate_threshold):
+                reasons["failure_rate_exceeded"] = failed
+        elif spec.window is not None and reached(counts.failed, spec.failure_threshold):
+            reasons["failures_exceeded"] = failed
+        elif spec.window is None and reached(self._failures, spec.failure_threshold):
+            reasons["failures_exceeded"] = f"{self._failures} in a row failed"
+        if spec.slow_call_duration is not None and reached(counts.slow / counts.calls, spec.slow_call_rate_threshold):
+            reasons["slow_call_rate_exceeded"] = slow
         return reasons
 
     def _look(self, error: BaseException | None) -> None:
         reasons = self._reasons(self._counts())
+        for reason, detail in reasons.items():
+            if reason not in self._exceeded:  # METRICS_ONLY says it once
+                self._exceeded.add(reason)
+                self.note(reason, detail)
         if reasons and self._state is CLOSED:
             self._turn(OPEN, error=error)
-        for reason in reasons:
-            if self._state is METRICS_ONLY and reason not in self._exceeded:
-                self._exceeded.add(reason)
-                self.note(reason)
 
     def _look_half_open(self, error: BaseException | None) -> None:
-        spec = self.spec
+        rule, needed = self.spec.half_open, self.spec.success_threshold
         counts = self._counts()
-        if spec.half_open.calls is not None:
-            if counts.calls >= max(1, self._fewest_calls()):
-                self._turn(OPEN if self._reasons(counts) else CLOSED, error=error)
-        elif counts.calls - counts.failed >= spec.success_threshold:
-            self._turn(CLOSED)
-        elif counts.failed > (spec.half_open.success_capacity or spec.success_threshold) - spec.success_threshold:
-            self._turn(OPEN, error=error)
+        if rule.calls is not None:
+            if counts.calls < max(1, self._fewest_calls()):
+                return
+            reasons = list(self._reasons(counts).values())
+        elif counts.calls - counts.failed >= needed:
+            reasons = []
+        elif counts.failed > (rule.success_capacity or needed) - needed:
+            reasons = [f"{counts.failed} of {counts.calls} failed"]
+        else:
+            return
+        if reasons:
+            self.note("probes_failed", ", ".join(reasons))
+        self._turn(OPEN if reasons else CLOSED, error=error)
 
     def _turn(self, state: CircuitState, wait: float | None = None, error: BaseException | None = None) -> None:
-        self.note("transition", Transition(self._state, state))
+        if state is not self._state:
+            self.note("transition", Transition(self._state, state))
+        self._enter(state, wait, error)
+
+    def _enter(self, state: CircuitState, wait: float | None = None, error: BaseException | None = None) -> None:
         self._generation += 1
         self._begin(state)
         if state is OPEN:
             self._openings += 1
+            self._drawn += 1
             seconds = self._time_open(error) if wait is None else non_negative("wait", wait, allow_infinite=True)
             self._probe_at = self.env.now + seconds
             self._tie = seconds * TIE if seconds < math.inf else 0.0
             if self.spec.opening.automatic:
-                self._turn_after(seconds, HALF_OPEN)
+                self._turn_after(seconds, HALF_OPEN, "open_long_enough")
         elif state is HALF_OPEN:
-            if not self.spec.opening.automatic:
-                self._limit_half_open()
+            rule = self.spec.half_open
+            if rule.max_wait is not None:
+                self._turn_after(rule.max_wait, CircuitState(rule.after_wait), "half_open_too_long")
         else:
             self._openings = 0
 
-    def _limit_half_open(self) -> None:
-        rule = self.spec.half_open
-        if rule.max_wait is not None:
-            self._turn_after(rule.max_wait, CircuitState(rule.after_wait))
-
-    def _turn_after(self, seconds: float, state: CircuitState) -> None:
+    def _turn_after(self, seconds: float, state: CircuitState, reason: str) -> None:
         """Turn to *state* in so many seconds, unless something else turns it before."""
-        if seconds == math.inf:
-            return
+        if seconds == math.inf or (self._idle_turns > 1 and is_idle(self.env)):
+            return  # nobody is left to call: turning on would keep the run from its end
         generation = self._generation
 
         def turn(_: Any) -> None:
             if generation == self._generation:
+                self.note(reason, f"after {seconds:.6g} s")
+                self._idle_turns += 1
                 self._turn(state)
 
-        at(self.env, self.env.now + seconds, turn)
+        at(self.env, self.env.now + seconds, turn, kind=Idle)
 
     def _time_open(self, error: BaseException | None) -> float:
-        """Return how long this opening lasts."""
-        return self.spec.opening.seconds(self.spec.timeout, max(1, self._openings), error)
+        """Return how long this opening lasts; in HALF_OPEN, how long another one would last on average."""
+        rule = self.spec.opening
+        draw = 0.5 if self._state is HALF_OPEN or self._draws is None else self._draws(self._drawn)
+        return rule.seconds(self.spec.timeout, max(1, self._openings), error, draw)
 
     def _rejected(self, reason: str) -> CircuitOpenError:
         self.rejections += 1

@@ -416,15 +416,155 @@ def test_half_open_ends_after_its_longest_wait(state):
 
 
 def test_it_can_turn_half_open_by_itself():
-    world = World(**SMALL | {"opening": OpenRule(automatic=True), "half_open": HalfOpenRule(max_wait=2.0)})
+    world = World(**SMALL | {"opening": OpenRule(automatic=True)})
     world.call(*FAIL3)
     world.wait(5)
     assert world.transitions[-1] == (5, "open -> half_open")
     world.env.run()  # and does not go on turning for ever
     assert world.state is HALF_OPEN
-    world.start("ok", lasts=9.0)
-    world.wait(2.1)
+
+
+def test_the_longest_wait_in_half_open_begins_with_that_state_even_if_nobody_calls():
+    """resilience4j starts its timer on entry: an idle breaker goes on turning."""
+    world = World(**SMALL | {"opening": OpenRule(automatic=True), "half_open": HalfOpenRule(max_wait=2.0)})
+    world.call(*FAIL3)
+    world.wait(12.5)
+    world.env.run()  # and ends, since nothing else is left to happen
+    turns = [(5, "open -> half_open"), (7, "half_open -> open"), (12, "open -> half_open"), (14, "half_open -> open")]
+    assert world.transitions[1:] == turns
+
+
+# The log says why
+
+
+def reasons(world):
+    """Return what the log says beside the transitions."""
+    return [(row.type, row.detail) for row in world.log.rows if row.type not in ("transition", "rejected")]
+
+
+def test_the_log_says_why_a_closed_breaker_opened_before_it_opens():
+    """resilience4j publishes FAILURE_RATE_EXCEEDED when CLOSED opens."""
+    world = World(window=CountWindow(4), failure_rate_threshold=0.5, volume_threshold=4)
+    world.call("ok", "fail", "ok", "fail")
+    assert [(row.type, row.detail) for row in world.log.rows] == [
+        ("failure_rate_exceeded", "2 of 4 failed"),
+        ("transition", "closed -> open"),
+    ]
+
+
+def test_the_log_says_how_many_failed_in_a_row_and_that_probes_failed():
+    world = World(**SMALL)
+    world.call(*FAIL3)
+    world.wait(5)
+    world.call("fail")
+    assert reasons(world) == [("failures_exceeded", "3 in a row failed"), ("probes_failed", "1 of 1 failed")]
+
+
+def test_the_log_says_that_slow_calls_opened_it_and_that_a_hand_did():
+    world = World(window=CountWindow(2), slow_call_duration=1.0, slow_call_rate_threshold=0.5, volume_threshold=2)
+    world.call("ok")
+    world.env.run(world.start("ok", lasts=2.0))
+    world.breaker.force(CLOSED)
+    assert reasons(world) == [("slow_call_rate_exceeded", "1 of 2 were slow"), ("forced", "closed")]
+
+
+def test_the_log_says_that_time_turned_it():
+    world = World(**SMALL | {"opening": OpenRule(automatic=True), "half_open": HalfOpenRule(max_wait=2.0)})
+    world.call(*FAIL3)
+    world.wait(7.5)
+    assert reasons(world)[1:] == [("open_long_enough", "after 5 s"), ("half_open_too_long", "after 2 s")]
+
+
+# Above or at a threshold, cancelled calls, states by hand and by result
+
+
+def test_opening_above_a_threshold_leaves_it_closed_at_the_threshold():
+    """opossum and gobreaker compare with "greater than"."""
+    world = World(window=CountWindow(4), failure_rate_threshold=0.5, volume_threshold=4, opens_above=True)
+    world.call("ok", "fail", "ok", "fail")
+    assert world.state is CLOSED
+    world.call("fail", "fail")
     assert world.state is OPEN
+    world = World(**SMALL | {"opens_above": True})
+    world.call(*FAIL3)
+    assert world.state is CLOSED
+    world.call("fail")
+    assert world.state is OPEN
+
+
+def test_a_cancelled_probe_counts_as_success_where_the_library_says_so():
+    """Polly 8 takes the cancellation by an outer timeout for an outcome that it does not handle."""
+    world = World(**SMALL | {"cancelled_calls": "success", "success_threshold": 1})
+    world.call(*FAIL3)
+    world.wait(5)
+    probe = world.start("ok", lasts=9.0)
+    world.wait(1)
+    probe.interrupt()
+    world.wait(0)
+    assert world.state is CLOSED
+
+
+def test_a_late_result_in_open_after_half_open_is_counted_where_late_results_are():
+    world = World(**SMALL | {"late_results": "count"})
+    world.call(*FAIL3)
+    world.wait(5)
+    world.start("ok", lasts=1.0)
+    world.call("fail")
+    assert (world.state, world.breaker.metrics.buffered) == (OPEN, 1)
+    world.wait(1)
+    assert world.breaker.metrics.buffered == 2
+
+
+def test_opening_one_that_is_open_waits_anew_where_the_rule_says_so():
+    for restarts, left in ((False, 2.0), (True, 5.0)):
+        world = World(**SMALL | {"opening": OpenRule(restarts=restarts)})
+        world.call(*FAIL3)
+        world.wait(3)
+        world.breaker.force(OPEN)
+        assert world.breaker.retry_after == left
+        assert world.transitions == [(0, "closed -> open")]
+
+
+def test_an_open_breaker_that_is_due_may_show_half_open_before_a_call():
+    """Polly 7 turns when its state is read; a late success changes nothing."""
+    world = World(**SMALL | {"opening": OpenRule(shows_half_open=True), "late_results": "count"})
+    world.start("ok", lasts=6.0)
+    world.call(*FAIL3)
+    world.wait(5)
+    assert (world.state, world.transitions) == (HALF_OPEN, [(0, "closed -> open")])
+    world.wait(1)
+    assert world.state is HALF_OPEN
+
+
+def test_it_begins_in_the_state_that_it_is_told():
+    world = World(**SMALL | {"initial_state": "open"})
+    assert (world.call("ok"), world.transitions) == ("rejected", [])
+    world.wait(5)
+    assert world.call("ok") == "ok"
+    assert World(initial_state="forced_open").call("ok") == "rejected"
+    with pytest.raises(ValueError, match="initial_state must be one of 'closed', 'open'"):
+        CircuitBreaker(initial_state="ajar")
+
+
+def test_the_value_or_the_error_of_a_call_may_turn_it():
+    world = World(**SMALL | {"turns_on": lambda outcome: "open" if outcome == 429 else None})
+    world.call("ok", 200)
+    assert world.state is CLOSED
+    world.call(429)
+    assert (world.state, reasons(world)) == (OPEN, [("forced", "open")])
+
+
+def test_the_time_open_is_drawn_around_the_timeout():
+    times = set()
+    for seed in range(200):
+        env = simpy.Environment()
+        breaker = CircuitBreaker(timeout=10.0, opening=OpenRule(jitter=0.5)).bind(env, seed=seed)
+        breaker.force(OPEN)
+        times.add(breaker.retry_after)
+    assert len(times) == 200
+    assert 5 <= min(times) < 5.5
+    assert 14.5 < max(times) <= 15
+    assert OpenRule(jitter=0.5, max_timeout=12.0).seconds(10.0, 1, draw=0.9) == 12.0
 
 
 # Time open
