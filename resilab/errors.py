@@ -32,6 +32,37 @@ from simpy import Interrupt
 
 from .validation import non_negative
 
+__all__ = [
+    "NEVER_HANDLED",
+    "AcknowledgementError",
+    "BrokerUnavailableError",
+    "BulkheadFullError",
+    "CallRejectedError",
+    "CircuitOpenError",
+    "ConsumerCrashError",
+    "DeclinedError",
+    "DownstreamError",
+    "NestedTransactionError",
+    "NoReplicaError",
+    "NotAGeneratorError",
+    "PoolClosedError",
+    "PoolTimeoutError",
+    "RateLimitedError",
+    "ReplicaLostError",
+    "ReplicaRefusedError",
+    "ResilienceError",
+    "ServiceError",
+    "ServiceOverloadedError",
+    "StatusError",
+    "ThrottledError",
+    "TimeoutExceededError",
+    "UnfinishedRunError",
+    "UnknownTopicError",
+    "UnwantedResultError",
+    "cause_of",
+    "outcome_of",
+]
+
 
 class ResilienceError(Exception):
     """Base of every error with which a policy or a dependency ends a call.

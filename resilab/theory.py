@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .validation import finite, non_negative, one_of, positive, ratio, whole
+from .validation import finite, non_negative, one_of, positive, ratio, sequence, whole
 
 
 @dataclass(frozen=True)
@@ -366,3 +367,63 @@ def _chances(steps: list[float]) -> list[float]:
     weights = [math.exp(value - highest) for value in logs]
     total = math.fsum(weights)
     return [weight / total for weight in weights]
+
+
+def expected_saga(
+    success: Iterable[float], compensation: Iterable[float] | None = None, tries: int | None = 1
+) -> dict[str, float]:
+    """Return by theory how sagas end, for steps that fail independently.
+
+    Args:
+        success: Probability of success of each step, in order.
+        compensation: Probability of success of one try of each compensation. None never fails.
+        tries: Tries that a compensation has; None is no limit.
+
+    Returns:
+        Probabilities p_commit, p_compensated and p_stuck, and means mean_compensations
+        and mean_forward_steps.
+
+    Example:
+        >>> round(expected_saga([0.9, 0.95, 0.99])["p_commit"], 5)
+        0.84645
+    """
+    steps = [ratio("success", each) for each in sequence("success", success)]
+    chances = [1.0] * len(steps)
+    if compensation is not None:
+        chances = [ratio("compensation", each) for each in sequence("compensation", compensation)]
+    if len(chances) != len(steps):
+        raise ValueError(f"compensation must be as long as success, {len(steps)}, got {len(chances)}")
+    if tries is not None:
+        whole("tries", tries, minimum=1)
+    reached, undone, stuck, compensations, forward = 1.0, 1.0, 0.0, 0.0, 0.0
+    for index, (p, chance) in enumerate(zip(steps, chances, strict=True)):
+        forward += reached
+        compensations += reached * (1 - p) * index
+        stuck += reached * (1 - p) * (1 - undone)
+        undone *= 1.0 if tries is None else 1 - (1 - chance) ** tries
+        reached *= p
+    return {
+        "p_commit": reached,
+        "p_compensated": 1 - reached - stuck,
+        "p_stuck": stuck,
+        "mean_compensations": compensations,
+        "mean_forward_steps": forward,
+    }
+
+
+def mean_deliveries(crash_rate: float, batch: int = 1) -> float:
+    """Return how often a message goes out on average, by theory.
+
+    Args:
+        crash_rate: Probability e of a crash after each publish.
+        batch: Messages b that are marked together.
+
+    Returns:
+        ((1 - e)^-b - 1) / (e b); with b = 1 that is 1 / (1 - e).
+
+    Example:
+        >>> round(mean_deliveries(0.1), 4), round(mean_deliveries(0.01, 100), 3)
+        (1.1111, 1.732)
+    """
+    e, b = ratio("crash_rate", crash_rate), whole("batch", batch, minimum=1)
+    return 1.0 if e == 0 else ((1 - e) ** -b - 1) / (e * b) if e < 1 else math.inf

@@ -269,7 +269,9 @@ Count = Annotated[int, Rule(lambda name, value: whole(name, value, minimum=1), "
 
 def word(*choices: str) -> Rule:
     """Return the rule of a field that is one of some words."""
-    return Rule(lambda name, value: one_of(name, value, choices), f"one of {', '.join(repr(str(choice)) for choice in choices)}")
+    return Rule(
+        lambda name, value: one_of(name, value, choices), f"one of {', '.join(repr(str(choice)) for choice in choices)}"
+    )
 
 
 def many(*kinds: type) -> Rule:

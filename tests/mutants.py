@@ -37,7 +37,8 @@ class Mutant(NamedTuple):
 
 
 BULKHEAD, BREAKER = "bulkhead.py", "live_circuit_breaker.py"
-MACHINES, CONFORMANCE, BREAKER_TESTS = "resilience/test_machines.py", "profiles/test_conformance.py", "resilience/test_circuit_breaker.py"
+MACHINES, CONFORMANCE = "resilience/test_machines.py", "profiles/test_conformance.py"
+BREAKER_TESTS = "resilience/test_circuit_breaker.py"
 LIMITS = "resilience/test_machines_of_limits.py"
 ANY_INSTANT = f"{MACHINES}::test_a_cancellation_at_any_instant_leaks_nothing"
 

@@ -14,7 +14,7 @@ from ..validation import function, non_negative
 
 
 @dataclass(frozen=True)
-class Crash:
+class CrashCause:
     """Why a process was interrupted: it has crashed.
 
     A crash arrives as a `simpy.Interrupt` with this as its cause. No policy handles it,
@@ -58,18 +58,18 @@ def crash(process: Any, reason: str = "crash") -> bool:
     if not process.is_alive:
         return False
     process.defused = True
-    interrupt(process, Crash(reason))
+    interrupt(process, CrashCause(reason))
     return True
 
 
 def crashed(reason: str = "crash") -> simpy.Interrupt:
     """Make the interrupt with which a process crashes itself: `raise crashed()`."""
-    return simpy.Interrupt(Crash(reason))
+    return simpy.Interrupt(CrashCause(reason))
 
 
 def is_crash(error: BaseException) -> bool:
     """Say whether *error* is the interrupt of a crash."""
-    return isinstance(error, simpy.Interrupt) and isinstance(error.cause, Crash)
+    return isinstance(error, simpy.Interrupt) and isinstance(error.cause, CrashCause)
 
 
 class Actor:
@@ -138,7 +138,7 @@ class Actor:
             try:
                 return (yield self._work)
             except simpy.Interrupt as signal:
-                if not isinstance(signal.cause, Crash):  # from outside: it ends for good
+                if not isinstance(signal.cause, CrashCause):  # from outside: it ends for good
                     self._work.defused = True
                     if self._work.is_alive:
                         interrupt(self._work, signal.cause)

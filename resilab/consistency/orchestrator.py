@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import simpy
 
 from ..engine import Steps, request_of, steps_of
 from ..errors import NEVER_HANDLED, ResilienceError
 from ..events import EventLog
-from ..resilience.filters import error_filter
+from ..resilience.base import Policy
+from ..resilience.filters import ErrorFilter, error_filter
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.timeout import Timeout
-from .saga import Saga, SagaContext, SagaResult, SagaStep
 from .saga_log import COMPENSATED, COMPENSATING, COMPLETED, ENDED, STARTED, STUCK, LiveSagaLog, SagaState
+from .saga_steps import SagaContext, SagaResult, SagaStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,21 @@ class _Tally:
         self.answered = 0
 
 
+class SagaPlan(Protocol):
+    """What the orchestrator reads of a `Saga`."""
+
+    @property
+    def steps(self) -> tuple[SagaStep, ...]: ...
+    @property
+    def compensation_policy(self) -> Policy: ...
+    @property
+    def doubtful_errors(self) -> ErrorFilter: ...
+    @property
+    def compensate_doubt(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+
+
 class LiveSaga:
     """An orchestrator of one kind of saga.
 
@@ -47,7 +63,7 @@ class LiveSaga:
     """
 
     def __init__(
-        self, spec: Saga, env: simpy.Environment, saga_log: LiveSagaLog, seed: int | None, log: EventLog | None
+        self, spec: SagaPlan, env: simpy.Environment, saga_log: LiveSagaLog, seed: int | None, log: EventLog | None
     ) -> None:
         self.spec = spec
         self.env = env

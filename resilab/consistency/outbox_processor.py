@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ from ..validation import (
     Positive,
     Ratio,
     Spec,
-    ratio,
-    whole,
     word,
 )
 from .crash import Actor, crashed
@@ -211,21 +208,3 @@ def publisher(broker: Any) -> Callable[[OutboxMessage], Steps]:
         return answer
 
     return send
-
-
-def mean_deliveries(crash_rate: float, batch: int = 1) -> float:
-    """Return how often a message goes out on average, by theory.
-
-    Args:
-        crash_rate: Probability e of a crash after each publish.
-        batch: Messages b that are marked together.
-
-    Returns:
-        ((1 - e)^-b - 1) / (e b); with b = 1 that is 1 / (1 - e).
-
-    Example:
-        >>> round(mean_deliveries(0.1), 4), round(mean_deliveries(0.01, 100), 3)
-        (1.1111, 1.732)
-    """
-    e, b = ratio("crash_rate", crash_rate), whole("batch", batch, minimum=1)
-    return 1.0 if e == 0 else ((1 - e) ** -b - 1) / (e * b) if e < 1 else math.inf

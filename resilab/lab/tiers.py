@@ -8,12 +8,12 @@ from typing import Annotated, Any, NamedTuple
 
 import simpy
 
-from ..communication.deadline import Deadline
 from ..engine import Request, Steps, caller_has_gone, interrupt, start
 from ..errors import NEVER_HANDLED, DownstreamError, ServiceError, cause_of
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
 from ..resilience.base import Policy
+from ..resilience.deadline import Deadline
 from ..resilience.policy import ResiliencePolicy
 from ..validation import Ratio, Spec, instance, many
 from .records import AttemptColumns, Causes

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ..lab.faults import Fault
 from ..lab.metrics import steps, timeline
 from ..lab.result import Result
-from ..lab.trace import Trace
+from ..traces.trace import Trace
 from .style import INK, OUTCOME_COLOURS, SERIES_COLOURS, add_line, axes_or_new, label, legend, mark_faults, nice, reach
 from .style import picture as new_picture
 

@@ -4,3 +4,5 @@ from .case import Case, Number, SuccessRate
 from .cases import all_cases
 from .scorecard import scorecard
 from .tables import pattern_table, when_to_use
+
+__all__ = ["Case", "Number", "SuccessRate", "all_cases", "pattern_table", "scorecard", "when_to_use"]

@@ -73,8 +73,10 @@ def write(value: Any, indent: int = 0) -> str:
 def _name(kind: type) -> str:
     import resilab
 
-    if getattr(resilab, kind.__name__, None) is kind:
-        return f"rl.{kind.__name__}"
+    for room in ("", "communication", "messaging", "saga", "outbox", "fleet", "health", "selection"):
+        place = getattr(resilab, room) if room else resilab
+        if kind.__name__ in place.__all__ and getattr(place, kind.__name__) is kind:
+            return f"rl.{room}.{kind.__name__}" if room else f"rl.{kind.__name__}"
     if getattr(builtins, kind.__name__, None) is kind:
         return kind.__name__
     raise _CannotWriteError

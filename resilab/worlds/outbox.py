@@ -15,7 +15,7 @@ from ..communication.broker import MessageBroker
 from ..communication.message import Message
 from ..consistency.crash import crash, is_crash
 from ..consistency.database import Database
-from ..consistency.orders import DualWriteOrderService, OrderService
+from ..consistency.order_saga import DualWriteOrderService, OrderService
 from ..consistency.outbox import Outbox
 from ..consistency.outbox_processor import OutboxProcessor
 from ..engine import Steps, interrupt, request_of, start

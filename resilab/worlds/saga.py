@@ -9,9 +9,9 @@ import simpy
 
 from ..consistency.crash import crash, is_crash
 from ..consistency.orchestrator import LiveSaga
-from ..consistency.orders import CreateOrderSaga, Inventory, OrderRepository, Payment
-from ..consistency.saga import COMPENSATION_POLICY, SagaResult, nothing_to_undo
+from ..consistency.order_saga import CreateOrderSaga, Inventory, OrderRepository, Payment
 from ..consistency.saga_log import SagaLog
+from ..consistency.saga_steps import COMPENSATION_POLICY, SagaResult, nothing_to_undo
 from ..engine import Steps, at, interrupt, request_of, start
 from ..errors import ResilienceError
 from ..lab.run import Run, Stream

@@ -10,7 +10,7 @@ import pytest
 import simpy
 
 import resilab as rl
-from resilab.consistency.outbox_processor import mean_deliveries
+from resilab.theory import mean_deliveries
 
 TABLES = {"orders": "id INTEGER PRIMARY KEY, total REAL CHECK (total >= 0), created_at REAL DEFAULT (now())"}
 

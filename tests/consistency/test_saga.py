@@ -11,7 +11,8 @@ import pytest
 import simpy
 
 import resilab as rl
-from resilab.consistency.saga import SagaContext, expected_saga
+from resilab.consistency.saga_steps import SagaContext
+from resilab.theory import expected_saga
 
 
 def run(env: simpy.Environment, steps):

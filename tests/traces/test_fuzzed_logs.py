@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import resilab as rl
-from resilab.lab.trace_columns import BadValue, duration_reader, time_reader
+from resilab.traces.columns import BadValue, duration_reader, time_reader
 
 FAST = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -231,7 +231,7 @@ def test_one_endless_line_is_refused(size):
 
 
 def test_a_file_that_never_ends_is_refused(monkeypatch):
-    monkeypatch.setattr("resilab.lab.trace_text.MAX_BYTES", 10_000_000)
+    monkeypatch.setattr("resilab.traces.text.MAX_BYTES", 10_000_000)
     with pytest.raises(rl.TraceError, match="more than 10000000 bytes"):
         rl.read_trace("/dev/zero")
     packed = gzip.compress(b"a" * 20_000_000)

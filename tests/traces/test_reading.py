@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import resilab as rl
-from resilab.lab.trace_columns import BadValue, split_unit, time_reader
+from resilab.traces.columns import BadValue, split_unit, time_reader
 
 DATA = Path(__file__).resolve().parents[2] / "notebooks" / "data"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import resilab as rl
-from resilab.consistency.saga import expected_saga
 from resilab.plots.consistency import backlog
+from resilab.theory import expected_saga
 
 SLOW = rl.Service(workers=20, latency=rl.Exponential(0.1), failure_rate=0.05, on_cancel="ignore")
 SAGA = rl.SagaScenario(workload=rl.Poisson(rate=20), payment=SLOW, out_of_stock=0.05, declined=0.1, duration=20.0)

@@ -11,8 +11,8 @@ import simpy
 
 from ..engine import AFTER_WORK, Steps, at, interrupt, request_of
 from ..errors import TimeoutExceededError
-from ..resilience.base import LivePolicy, Place, Policy
 from ..validation import PositiveOrInfinite
+from .base import LivePolicy, Place, Policy
 
 
 @dataclass(frozen=True)

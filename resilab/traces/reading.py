@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..validation import instance, one_of, sequence
+from .columns import BadValue, duration_reader, find_columns, known_unit, read_status, split_unit, time_reader
+from .text import Lines, TraceError, is_damaged, read_text
 from .trace import BadRow, Trace
-from .trace_columns import BadValue, duration_reader, find_columns, known_unit, read_status, split_unit, time_reader
-from .trace_text import Lines, TraceError, is_damaged, read_text
 
 FAILURE_CODES = frozenset({0, *range(500, 600)})
 """Status codes that count as failures: 500 to 599, and 0, by which load generators write "no answer"."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..distributions import Empirical
+from ..lab.metrics import steps
+from ..lab.workload import Replay
 from ..validation import Spec, finite, non_negative, numbers, one_of, positive
-from .metrics import steps
-from .trace_text import TraceError
-from .workload import Replay
+from .text import TraceError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,8 @@ from ..validation import Spec, one_of
 from .database import LiveDatabase, Row, Transaction
 from .outbox import LiveOutbox
 from .participant import LiveParticipant, Participant
-from .saga import COMPENSATION_POLICY, Saga, SagaContext, SagaStep
+from .saga import Saga
+from .saga_steps import COMPENSATION_POLICY, SagaContext, SagaStep
 
 ORDERS = "id INTEGER PRIMARY KEY AUTOINCREMENT, customer_id, total REAL, created_at REAL DEFAULT (now())"
 """Columns of the orders table."""
