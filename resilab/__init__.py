@@ -9,7 +9,6 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import communication, errors, fleet, health, messaging, outbox, saga, selection, theory, traces
-from .communication import ConnectionPool, ServiceClient
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
     BulkheadFullError,
@@ -58,7 +57,6 @@ __all__ = [
     "CircuitOpenError",
     "CircuitState",
     "ClosedLoop",
-    "ConnectionPool",
     "Constant",
     "CountWindow",
     "Deadline",
@@ -91,7 +89,6 @@ __all__ = [
     "Scenario",
     "Schedule",
     "Service",
-    "ServiceClient",
     "ServiceError",
     "Slider",
     "Slowdown",
