@@ -274,14 +274,14 @@ class Ticks:
         self._callbacks = (self._fire,)
         self.callbacks: Any = self._callbacks
         if len(times):
-            schedule_at(env, self, self._times[0])  # type: ignore[arg-type]
+            schedule_at(env, self, self._times[0])
 
     def _fire(self, _: Any) -> None:
         index = self._next
         self._next = following = index + 1
         if following < self._total:
             self.callbacks = self._callbacks
-            schedule_at(self.env, self, self._times[following])  # type: ignore[arg-type]
+            schedule_at(self.env, self, self._times[following])
         self._act(index)
 
 
@@ -328,7 +328,7 @@ class Deadlines:
     def _schedule(self, when: float) -> None:
         self._is_armed = True
         self.callbacks = self._callbacks
-        schedule_at(self.env, self, when, self._priority)  # type: ignore[arg-type]
+        schedule_at(self.env, self, when, self._priority)
 
     def _fire(self, _: Any) -> None:
         queue = self._queue

@@ -219,7 +219,7 @@ class LiveConnectionPool(LivePolicy):
             number = self.opened + self._opening - 1
             delay = self._connect_time(number)
             if delay:
-                self.env.timeout(delay).callbacks.append(self._connected)  # type: ignore[union-attr]
+                self.env.timeout(delay).callbacks.append(self._connected)
             else:
                 self._connected(None)
 

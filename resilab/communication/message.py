@@ -153,7 +153,7 @@ class Delivery:
         if self.is_answered:
             raise AcknowledgementError(f"message {self.message.id} must be answered once, got a second answer")
         self.is_answered = True
-        return tell(self)
+        return bool(tell(self))
 
 
 MESSAGE_COLUMNS: tuple[str, ...] = (

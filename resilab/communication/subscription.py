@@ -164,7 +164,7 @@ class Subscription:
         copy.status = WAITING
         self._note("redelivery", copy, f"number {copy.deliveries + 1}")
         if delay:
-            self._env.timeout(delay).callbacks.append(lambda _: self._enqueue_again(copy))  # type: ignore[union-attr]
+            self._env.timeout(delay).callbacks.append(lambda _: self._enqueue_again(copy))
         else:
             self._enqueue(copy)
 
@@ -298,7 +298,7 @@ class Consumer:
         self.subscription.is_down(self)
         self.subscription._broker.write("consumer_crash", -1, self.name, self.subscription.group)
         if restart_after < float("inf"):
-            self._env.timeout(restart_after).callbacks.append(self._restart)  # type: ignore[union-attr]
+            self._env.timeout(restart_after).callbacks.append(self._restart)
 
     def _restart(self, _: Any) -> None:
         self.is_up = True

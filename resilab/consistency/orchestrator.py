@@ -235,7 +235,7 @@ class LiveSaga:
 
     def _undo(self, step: SagaStep, context: SagaContext, tally: _Tally) -> Steps:
         tally.begun += 1
-        yield from steps_of(step.compensate, (context,))  # type: ignore[arg-type]  # None was refused before
+        yield from steps_of(step.compensate, (context,))  # None was refused before
 
     def _write(self, saga_id: str, *entries: tuple[str, str, str]) -> Steps:
         return self.saga_log.write(saga_id, *entries)

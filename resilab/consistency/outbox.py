@@ -97,12 +97,14 @@ class LiveOutbox:
 
     def create(self, tx: Transaction, aggregate_type: str, aggregate_id: Any, event_type: str, payload: Any) -> Steps:
         """Write a message in the transaction *tx*; *payload* is anything that JSON can hold."""
-        table = getattr(tx, self.spec.table)
-        return table.create(
-            aggregate_type=aggregate_type,
-            aggregate_id=aggregate_id,
-            event_type=event_type,
-            payload=json.dumps(payload),
+        table: Any = getattr(tx, self.spec.table)
+        return (
+            yield from table.create(
+                aggregate_type=aggregate_type,
+                aggregate_id=aggregate_id,
+                event_type=event_type,
+                payload=json.dumps(payload),
+            )
         )
 
     def find_unpublished(self, limit: int | None = None) -> Steps:
@@ -118,4 +120,4 @@ class LiveOutbox:
     def unpublished(self) -> int:
         """Return how many messages have no mark now, outside of simulated time."""
         sql = f"SELECT count(*) AS waiting FROM {self.spec.table} WHERE published_at IS NULL"
-        return self.database.query(sql)[0]["waiting"]
+        return int(self.database.query(sql)[0]["waiting"])

@@ -66,7 +66,8 @@ class SagaState:
     @property
     def fields(self) -> dict[str, Any]:
         """The context after the last completed step."""
-        return json.loads(self.context)
+        found: dict[str, Any] = json.loads(self.context)
+        return found
 
     def apply(self, type: str, step: str, detail: str) -> None:
         """Take over one entry of the log."""

@@ -5,3 +5,5 @@ from .covering import coverage
 from .front import pareto
 from .replication import intervals, replicate
 from .sweeping import sweep
+
+__all__ = ["compare", "coverage", "intervals", "pareto", "replicate", "sweep"]

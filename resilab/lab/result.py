@@ -58,7 +58,8 @@ class Result:
     @property
     def latency(self) -> np.ndarray:
         """Seconds from arrival to end of each request; NaN where it is open."""
-        return self.columns["end"] - self.columns["arrival"]
+        found: np.ndarray = self.columns["end"] - self.columns["arrival"]
+        return found
 
     def counts(self) -> dict[str, int]:
         """Return how many requests ended in each outcome; "open" ones had not at the horizon."""

@@ -141,7 +141,7 @@ class BelowRequest(Request):
         self.deadline = deadline
 
     @property
-    def sends(self) -> int:  # type: ignore[override]
+    def sends(self) -> int:
         """How many times the request was sent to the service, by whomever."""
         return self._counts.get(self._sends, 0)
 
@@ -150,7 +150,7 @@ class BelowRequest(Request):
         self._counts[self._sends] = value
 
     @property
-    def backoffs(self) -> int:  # type: ignore[override]
+    def backoffs(self) -> int:
         """How many times a retry has waited to send it to the service."""
         return self._counts.get(self._backoffs, 0)
 
@@ -159,7 +159,7 @@ class BelowRequest(Request):
         self._counts[self._backoffs] = value
 
     @property
-    def has_abandoned(self) -> bool:  # type: ignore[override]
+    def has_abandoned(self) -> bool:
         """Whether somebody above has gone."""
         return self._has_abandoned or self.above.has_abandoned
 

@@ -101,7 +101,8 @@ class Schedule(Workload):
         expected = np.concatenate([[0.0], np.cumsum(rates * np.diff(np.append(starts, duration)))])
         units = unit_poisson(expected[-1], seed, stream)
         step = np.searchsorted(expected, units, "right") - 1
-        return starts[step] + (units - expected[step]) / rates[step]
+        found: np.ndarray = starts[step] + (units - expected[step]) / rates[step]
+        return found
 
 
 def _in_order(name: str, values: Any) -> tuple[float, ...]:

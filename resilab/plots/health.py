@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ..worlds.fleet import ReplicaFault
 from ..worlds.fleet_result import FleetResult
+from ..worlds.replica import ReplicaFault
 from .run import outcomes_over_time
 from .style import INK, KEPT_COLOUR, SERIES_COLOURS, Picture, add_line, axes_or_new, label, legend, mark_faults, reach
 

@@ -261,7 +261,8 @@ def mean_between(edges: np.ndarray, times: np.ndarray, values: np.ndarray) -> np
     """Return the exact mean of a step function between each edge and the next."""
     area = np.concatenate([[0.0], np.cumsum(np.diff(times) * values[:-1])])
     index = np.searchsorted(times, edges, side="right") - 1
-    return np.diff(area[index] + (edges - times[index]) * values[index]) / np.diff(edges)
+    found: np.ndarray = np.diff(area[index] + (edges - times[index]) * values[index]) / np.diff(edges)
+    return found
 
 
 def _longest(latency: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.result import Result
 from ..validation import instance
-from ..worlds.fleet import ReplicaFault
+from ..worlds.replica import ReplicaFault
 
 OUTCOME_COLOURS = {
     "success": "#2a9d8f",

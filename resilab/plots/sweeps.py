@@ -147,4 +147,5 @@ def _reach_of(frame: pd.DataFrame, column: str) -> np.ndarray | None:
     low, high = f"{column}_low", f"{column}_high"
     if low not in frame or high not in frame:
         return None
-    return np.clip(np.stack([frame[column] - frame[low], frame[high] - frame[column]]), 0.0, None)
+    found: np.ndarray = np.clip(np.stack([frame[column] - frame[low], frame[high] - frame[column]]), 0.0, None)
+    return found

@@ -2,3 +2,5 @@
 
 from .controls import Slider
 from .explorer import Explorer, explore
+
+__all__ = ["Explorer", "Slider", "explore"]

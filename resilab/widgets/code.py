@@ -78,7 +78,7 @@ def _name(kind: type) -> str:
         if kind.__name__ in place.__all__ and getattr(place, kind.__name__) is kind:
             return f"rl.{room}.{kind.__name__}" if room else f"rl.{kind.__name__}"
     if getattr(builtins, kind.__name__, None) is kind:
-        return kind.__name__
+        return str(kind.__name__)
     raise _CannotWriteError
 
 
@@ -98,7 +98,7 @@ def _call(spec: Spec, indent: int) -> str:
 
 def _is_default(value: Any, field: dataclasses.Field[Any], parameter: inspect.Parameter) -> bool:
     if field.default_factory is not dataclasses.MISSING:
-        return value == field.default_factory()
+        return bool(value == field.default_factory())
     return (
         parameter.default is not parameter.empty
         and type(value) is type(parameter.default)

@@ -119,6 +119,6 @@ def loop_of_page_message() -> asyncio.AbstractEventLoop | None:
         return None
     from IPython import get_ipython
 
-    kernel = getattr(get_ipython(), "kernel", None)  # type: ignore[no-untyped-call]
+    kernel = getattr(get_ipython(), "kernel", None)
     parent = kernel.get_parent("shell") if kernel is not None else {}
     return loop if parent.get("header", {}).get("msg_type") == "comm_msg" else None

@@ -134,12 +134,12 @@ class Group:
         return [f for f in self.spec.faults if isinstance(f, kind) and f.start <= self.env.now < f.end]
 
     def _factor(self) -> float:
-        return math.prod(fault.factor for fault in self._active(Slowdown))
+        return float(math.prod(fault.factor for fault in self._active(Slowdown)))
 
     def _failure_rate(self) -> float:
         rates = [self.spec.failure_rate, *(fault.rate for fault in self._active(Errors))]
         rates += [1.0 for fault in self._active(Outage) if fault.mode == "error"]
-        return 1.0 - math.prod(1.0 - rate for rate in rates)
+        return float(1.0 - math.prod(1.0 - rate for rate in rates))
 
     def _wait_for_dependency(self) -> Steps:
         while hangs := [fault.end for fault in self._active(Outage) if fault.mode == "hang"]:

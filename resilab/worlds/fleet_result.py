@@ -133,5 +133,5 @@ class FleetResult(Result):
         """Return what an explorer writes above the picture of a fleet."""
         counts, total = self.counts(), max(1, len(self))
         shares = {word: f"{counts[word] / total:.1%}" for word in ("success", "rejected", "timeout", "failure")}
-        ready = [count for time, count in self.ready_replicas().items() if time < self.scenario.duration]  # type: ignore[operator]
+        ready = [count for time, count in self.ready_replicas().items() if time < self.scenario.duration]
         return {"requests": str(len(self)), **shares, "restarts": str(self.restarts()), "fewest ready": str(min(ready))}

@@ -103,7 +103,7 @@ class _MessagingRun(Run):
 
     def _subscribe(self, group: Group) -> Subscription:
         spec = group.spec
-        subscription = self.broker.subscribe(
+        subscription: Subscription = self.broker.subscribe(
             TOPIC,
             group.handle,
             group=spec.name,

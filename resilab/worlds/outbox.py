@@ -81,7 +81,7 @@ class OutboxScenario(World[OutboxRunResult]):
     def work_time(self) -> float:
         """Seconds that the order service works on an order when it waits for nothing."""
         database = self.database
-        return 2 * database.statement_time + database.commit_time + 2 * self.broker.latency.mean
+        return float(2 * database.statement_time + database.commit_time + 2 * self.broker.latency.mean)
 
     def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> OutboxRunResult:
         return _OutboxRun(self, seed, record).result_at(horizon)
@@ -156,7 +156,7 @@ class _OutboxRun(Run):
             return
         work = start(self.env, self.service.create_order(order), request)
         killer = self.env.timeout(self._moments(number) * self.scenario.work_time)
-        killer.callbacks.append(partial(_kill, work))  # type: ignore[union-attr]
+        killer.callbacks.append(partial(_kill, work))
         try:
             yield work
         except simpy.Interrupt as signal:

@@ -225,7 +225,7 @@ class Replica:
         self.busy += 1
         call.started = self.env.now
         timer = self.env.timeout(call.work, call)
-        timer.callbacks.append(self._worked)  # type: ignore[union-attr]
+        timer.callbacks.append(self._worked)
 
     def _worked(self, timer: simpy.Event) -> None:
         call: Any = timer.value
