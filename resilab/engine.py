@@ -53,6 +53,13 @@ class Request:
         self.key = key
         self.sends = 0
 
+    def tally(self, name: str) -> int:
+        """Return how often *name* was counted for what the user asked for, in all services, and count it."""
+        counts: dict[str, int] = getattr(self, "root", self).__dict__.setdefault("counts", {})
+        count = counts.get(name, 0)
+        counts[name] = count + 1
+        return count
+
 
 OnEnd = Callable[[Any, bool, Any], bool]
 """What `start` calls at the end of a task: request, whether it went well, value or error."""

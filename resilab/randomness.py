@@ -21,6 +21,9 @@ _BITS = 10
 BLOCK = 1 << _BITS
 """Draws made at once; no draw depends on it being asked for in any order."""
 _MASK = BLOCK - 1
+_BLOCKS = (
+    64  # send numbers that are drawn in blocks: few requests are sent so often, and a block would be for them alone
+)
 _KEPT = 64  # blocks of one send number; keys come nearly in order, and an older block is made again
 
 
@@ -58,7 +61,7 @@ class KeyedDraws:
         try:
             return self._rows[send][key >> _BITS][key & _MASK]  # type: ignore[index]
         except (IndexError, TypeError):
-            return self._fill(send, key >> _BITS)[key & _MASK]
+            return self._fill(send, key >> _BITS)[key & _MASK] if send < _BLOCKS else self._single(key, send)
 
     __call__ = draw
 
@@ -72,6 +75,12 @@ class KeyedDraws:
         self._state["state"]["counter"] = np.array([0, 0, index, send], np.uint64)
         self._bits.state = self._state
         return self._sample(self._generator, BLOCK)
+
+    def _single(self, key: int, send: int) -> float:
+        """Return one draw, of which nothing is kept: it has a counter of its own beside those of the blocks."""
+        self._state["state"]["counter"] = np.array([0, key + 1, 0, send], np.uint64)
+        self._bits.state = self._state
+        return float(self._sample(self._generator, 1)[0])
 
     def _fill(self, send: int, index: int) -> memoryview:
         rows = self._rows

@@ -90,6 +90,7 @@ def retry(
     jitter: float = 0.0,
     delay_fn: Callable[[int, Any], float | None] | None = None,
     max_duration: float | None = None,
+    abort_on: ErrorFilter | None = None,
     handle: ErrorFilter | None = None,
     handle_result: Callable[[Any], bool] | None = None,
     **own: Any,
@@ -97,7 +98,8 @@ def retry(
     """Return its retry; *max_retries* or *max_attempts* of -1 is no limit, *jitter* is seconds.
 
     With *max_delay* the delay grows by *delay_factor*; *delay_min* and *delay_max*
-    draw it between them.
+    draw it between them. A delay that would pass *max_duration* is cut, and computed
+    delays have the jitter, too.
     """
     if max_retries is None:
         retries = None if max_attempts == -1 else retries_of(max_attempts)
@@ -125,6 +127,9 @@ def retry(
         retryable_results=handle_result,
         delay_from=delay_fn,
         max_duration=max_duration,
+        near_max_duration="cut",
+        ignored_errors=abort_on,
+        jitter_given=True,
     )
 
 

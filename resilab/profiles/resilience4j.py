@@ -101,6 +101,7 @@ def retry(
     max_interval: float = math.inf,
     interval_bi_function: Callable[[int, Any], float | None] | None = None,
     retry_exceptions: ErrorFilter | None = None,
+    ignore_exceptions: ErrorFilter | None = None,
     retry_on_result: Callable[[Any], bool] | None = None,
     **own: Any,
 ) -> Retry:
@@ -120,6 +121,7 @@ def retry(
         own,
         max_retries=retries_of(max_attempts),
         retryable_errors=retry_exceptions,
+        ignored_errors=ignore_exceptions,
         retryable_results=retry_on_result,
         delay_from=interval_bi_function,
     )

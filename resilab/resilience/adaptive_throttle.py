@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 from ..engine import Steps, request_of
 from ..errors import NEVER_HANDLED, ThrottledError
 from ..randomness import uniform
-from ..validation import Growth, Positive
-from .base import LivePolicy, Place, Policy
+from ..validation import Growth, NonNegative, Positive, Ratio
+from .base import LivePolicy, Place, Policy, short_repr
 from .filters import ErrorFilter, error_filter
-from .windows import TIE
+from .likeness import like
+from .windows import Recent
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class AdaptiveThrottle(Policy["LiveAdaptiveThrottle"]):
         multiplier: Calls that it sends for each that is accepted, at least 1. The nearer
             to 1, the slower it comes back.
         window: Seconds that count.
+        max_probability: The most it rejects, as a share of the calls.
+        exponent: The probability is taken to the power of 1 / exponent, at least 1: a
+            higher one rejects more at once.
+        min_rate: Calls a second in the window below which it rejects none.
+        counts_rejections: False leaves those rejected here out of the calls, and counts
+            the others when they end, as Envoy does.
         refusals: Errors that mean "not accepted", as class, tuple of classes or
             predicate. None is every error, a timeout inside included. If timeouts are
             left out, it never notices a dependency that is too slow.
@@ -51,10 +57,35 @@ class AdaptiveThrottle(Policy["LiveAdaptiveThrottle"]):
     multiplier: Growth = 2.0
     window: Positive = 120.0
     refusals: ErrorFilter | None = None
+    max_probability: Ratio = 1.0
+    exponent: Growth = 1.0
+    min_rate: NonNegative = 0.0
+    counts_rejections: bool = True
+
+    @classmethod
+    def like(cls, library: str, **options: Any) -> AdaptiveThrottle:
+        """Return a throttle with the meaning and the defaults of a library.
+
+        Args:
+            library: "envoy", whose filter is called admission control.
+            **options: Fields of `AdaptiveThrottle`, or the library's own parameters; its
+                module in `resilab.profiles` lists them.
+
+        Example:
+            >>> AdaptiveThrottle.like("envoy", sr_threshold=80).multiplier
+            1.25
+        """
+        return like(cls, "adaptive_throttle", library, options)
+
+    def __repr__(self) -> str:
+        return short_repr(self, always=3)
 
     def probability(self, requests: int, accepts: int) -> float:
         """Return the probability with which it rejects: a pure function."""
-        return max(0.0, (requests - self.multiplier * accepts) / (requests + 1))
+        if requests < self.min_rate * self.window:
+            return 0.0
+        share: float = max(0.0, (requests - self.multiplier * accepts) / (requests + 1))
+        return min(float(share ** (1 / self.exponent)), self.max_probability)
 
     def live(self, place: Place) -> LiveAdaptiveThrottle:
         return LiveAdaptiveThrottle(self, place)
@@ -76,8 +107,8 @@ class LiveAdaptiveThrottle(LivePolicy):
         self.calls = 0
         self.rejections = 0
         self._is_refusal = error_filter("refusals", spec.refusals)
-        self._requests = _Recent(spec.window)
-        self._accepts = _Recent(spec.window)
+        self._requests = Recent(spec.window)
+        self._accepts = Recent(spec.window)
         self._draws = None if place.seed is None else place.draws("throttle", uniform)
 
     @property
@@ -87,11 +118,13 @@ class LiveAdaptiveThrottle(LivePolicy):
         return self.spec.probability(self._requests.count(now), self._accepts.count(now))
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        counts_all = self.spec.counts_rejections
         probability = self.reject_probability
-        draw = self._draw() if probability > 0 else 1.0
+        is_rejected = probability > 0 and self._draw() < probability
         self.calls += 1
-        self._requests.add(self.env.now)
-        if draw < probability:
+        if counts_all:
+            self._requests.add(self.env.now)
+        if is_rejected:
             self.rejections += 1
             self.note("rejected")
             raise ThrottledError(f"rejected with probability {probability:.3g}")
@@ -100,33 +133,23 @@ class LiveAdaptiveThrottle(LivePolicy):
         except NEVER_HANDLED:
             raise
         except Exception as error:
-            if not self._is_refusal(error):
-                self._accepts.add(self.env.now)
+            self._ended(not self._is_refusal(error))
             raise
-        self._accepts.add(self.env.now)
+        self._ended(True)
         return reply
 
+    def _ended(self, is_accepted: bool) -> None:
+        now = self.env.now
+        if not self.spec.counts_rejections:
+            self._requests.add(now)
+        if is_accepted:
+            self._accepts.add(now)
+
     def _draw(self) -> float:
-        """Draw for this call: the draw belongs to the request and its count of sends and calls here."""
+        """Draw for this call: the draw belongs to the request and its count of calls here."""
         if self._draws is None:
             return random.random()
         request = request_of(self.env.active_process)
-        return self._draws(self.calls) if request is None else self._draws(request.key, request.backoffs)
-
-
-class _Recent:
-    """Counts the calls of the last *seconds*."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds * (1 - TIE)
-        self._times: deque[float] = deque()
-
-    def add(self, now: float) -> None:
-        self._times.append(now)
-
-    def count(self, now: float) -> int:
-        """Return how many there are, and forget those that are too old for good."""
-        times = self._times
-        while times and now - times[0] >= self._seconds:
-            times.popleft()
-        return len(times)
+        if request is None:
+            return self._draws(self.calls)
+        return self._draws(request.key, request.tally(f"{self.name}/calls"))

@@ -90,6 +90,7 @@ class Backoff(Spec):
         multiplier: Growth of "exponential" and reach of "decorrelated", at least 1.
         increment: Growth of "linear" and "fibonacci" in seconds; None is *initial_delay*.
         max_delay: Longest delay in seconds.
+        min_delay: Shortest delay in seconds, jitter included.
         delays: The delays of "cycle" and "list" in seconds.
         jitter: One of the jitters above, or a function (delay, draw) -> seconds.
         amount: The amount of the jitter: a ratio for "plus", "plus_minus" and
@@ -112,6 +113,7 @@ class Backoff(Spec):
     jitter: str | Callable[[float, float], float] = "none"
     amount: NonNegative = 0.0
     cap: Annotated[str, word("before", "after", "both")] = "after"
+    min_delay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.kind in ("cycle", "list") and not self.delays:
@@ -135,10 +137,10 @@ class Backoff(Spec):
         value, state = self._value(attempt, draw, state)
         if self.cap != "after":
             value = min(value, self.max_delay)
-        value = self._jittered(value, draw)
+        value = self.jittered(value, draw)
         if self.cap != "before":
             value = min(value, self.max_delay)
-        return max(0.0, value), state
+        return max(self.min_delay, value), state
 
     def delays_of(self, count: int, draws: Sequence[float] = (0.0,)) -> list[float]:
         """Return the first *count* delays of a call; *draws* repeat when they are used up."""
@@ -185,7 +187,8 @@ class Backoff(Spec):
             return self.delays[min(attempt, len(self.delays) - 1)]
         return first
 
-    def _jittered(self, value: float, draw: float) -> float:
+    def jittered(self, value: float, draw: float) -> float:
+        """Return a delay with the jitter of this law."""
         jitter, amount = self.jitter, self.amount
         if callable(jitter):
             return non_negative("the delay returned by jitter", jitter(value, draw))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Annotated, Any
 
 from ..engine import Steps, request_of
@@ -20,12 +22,13 @@ from ..validation import (
     one_of,
     positive,
     try_seconds,
+    word,
 )
 from .backoff import Backoff
 from .base import LivePolicy, Place, Policy, short_repr
 from .filters import ErrorFilter, error_filter
 from .likeness import like
-from .retry_budget import LiveRetryBudget, RetryBudget
+from .retry_budget import ActiveRetryBudget, RecentRetryBudget, RetryBudget
 from .windows import TIE
 
 JITTERS = ("reference", "none", "full", "equal", "decorrelated")
@@ -77,9 +80,16 @@ class Retry(Policy["LiveRetry"]):
         delay_from: Function (retry number from 1, error or value) -> seconds before
             that retry, such as a Retry-After; None or less than 0 is the delay above.
         max_duration: Seconds since the call began after which it is not retried.
+        near_max_duration: What becomes of a delay that would pass *max_duration*: "wait"
+            (it is waited, and one more attempt made), "cut" (to what is left; Failsafe),
+            or "stop" (no more attempt; tenacity's `stop_before_delay`).
+        ignored_errors: Errors that are not retried although *retryable_errors* names
+            them, in the same form.
+        jitter_given: True applies the jitter to what *delay_from* returns, too.
         backoff: A `Backoff`, which replaces initial_delay, max_delay,
             backoff_multiplier and jitter; None is the table above.
-        budget: A `RetryBudget` for all calls of one live retry; None is no limit.
+        budget: A budget for all calls of one live retry, such as `RetryBudget.grpc()`;
+            None is no limit.
 
     | | this | resilience4j | Polly 8 | Failsafe | hyx | tenacity | stamina |
     |---|---|---|---|---|---|---|---|
@@ -108,7 +118,10 @@ class Retry(Policy["LiveRetry"]):
     delay_from: Callable[[int, Any], float | None] | None = None
     max_duration: PositiveOrInfinite | None = None
     backoff: Backoff | None = None
-    budget: RetryBudget | None = None
+    budget: RetryBudget | ActiveRetryBudget | RecentRetryBudget | None = None
+    near_max_duration: Annotated[str, word("wait", "cut", "stop")] = "wait"
+    ignored_errors: ErrorFilter | None = None
+    jitter_given: bool = False
 
     def __post_init__(self) -> None:
         if self.max_retries is None and self.backoff is None:
@@ -173,6 +186,19 @@ class Retry(Policy["LiveRetry"]):
         return LiveRetry(self, place)
 
 
+class _Call:
+    """What a retry keeps of one call: nothing is shared between calls but counts and budget."""
+
+    __slots__ = ("attempt", "is_cut", "paid", "state", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.attempt = 0
+        self.is_cut = False  # the last delay ended with the time for the call
+        self.paid: float | None = None
+        self.state: float | None = None
+
+
 class LiveRetry(LivePolicy):
     """A retry in an environment. It keeps nothing between calls but its counts and its budget.
 
@@ -188,65 +214,84 @@ class LiveRetry(LivePolicy):
         super().__init__(spec, place)
         self.retries = 0
         self.budget = None if spec.budget is None else spec.budget.bind(self.env)
-        self._last = ENDLESS if spec.max_retries is None else spec.max_retries
+        self._last = ENDLESS if spec.max_retries is None else min(spec.max_retries, ENDLESS)
+        self._longest = math.inf if spec.max_duration is None else spec.max_duration
+        if spec.near_max_duration != "cut":
+            self._longest *= 1 - TIE
         self._law = spec.law
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
+        self._is_ignored = error_filter("ignored_errors", spec.ignored_errors or ())
         self._draws = None if place.seed is None else place.draws("jitter", uniform)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
-        last, is_bad, budget = self._last, self.spec.retryable_results, self.budget
-        until = None if self.spec.max_duration is None else self.env.now + self.spec.max_duration * (1 - TIE)
+        is_bad, budget = self.spec.retryable_results, self.budget
+        call = _Call(self.env.now + self._longest)
         if budget is not None:
             budget.begin()
-        attempt = 0
-        paid = state = None
-        while True:
-            try:
-                outcome = yield from fn(*args)
-                if is_bad is None or not is_bad(outcome):
-                    if budget is not None:
-                        budget.succeed(paid)
-                    return outcome
-                if attempt >= last or (until is not None and self.env.now >= until):
-                    return outcome
-                if budget is not None and (paid := self._pay(budget)) is None:
-                    return outcome
-            except NEVER_HANDLED:
-                raise
-            except Exception as error:
-                if attempt >= last or not self._is_retryable(error) or (until is not None and self.env.now >= until):
-                    if budget is not None:
-                        budget.fail()
-                    if attempt == ENDLESS:
-                        raise UnfinishedRunError(f"{self.name} has tried {ENDLESS} times: {error}") from error
+            fn = partial(budget.attempt, fn)
+        try:
+            while True:
+                try:
+                    outcome = yield from fn(*args)
+                    if is_bad is None or not is_bad(outcome):
+                        if budget is not None:
+                            budget.succeed(call.paid)
+                        return outcome
+                    if (delay := self._next(call, outcome, None)) is None:
+                        return outcome
+                except NEVER_HANDLED:
                     raise
-                if budget is not None and (paid := self._pay(budget, error)) is None:
-                    raise
-                outcome = error if self.spec.delay_from is not None else None
-            delay, state = self._delay(attempt, outcome, state)
-            attempt += 1
-            self.retries += 1
-            if self._log is not None:
-                self.note("retry", f"{attempt} after {delay:.6g} s")
-            if delay > 0:
-                yield self.env.timeout(delay)
+                except Exception as error:
+                    if (delay := self._next(call, error, error)) is None:
+                        raise
+                self.retries += 1
+                if self._log is not None:
+                    self.note("retry", f"{call.attempt} after {delay:.6g} s")
+                if delay > 0:
+                    yield self.env.timeout(delay)
+        finally:
+            if budget is not None:
+                budget.end(call.paid)
 
-    def _pay(self, budget: LiveRetryBudget, error: Exception | None = None) -> float | None:
-        """Pay for a retry after a failed attempt; None if the budget has not enough."""
-        budget.fail()
-        paid = budget.pay(error)
-        if paid is None:
-            self.note("no_budget")
-        return paid
+    def _next(self, call: _Call, outcome: Any, error: Exception | None) -> float | None:
+        """Return the delay before the next attempt of a call; None if this was the last."""
+        if self.budget is not None:
+            self.budget.fail()
+        if call.attempt >= self._last or (error is not None and not self._handles(error)):
+            if call.attempt == ENDLESS:
+                raise UnfinishedRunError(
+                    f"{self.name} has tried {ENDLESS} times: {outcome!r}. Give it fewer max_retries, a max_duration,"
+                    " or longer delays, or simulate a horizon"
+                ) from error
+            return None
+        left = call.until - self.env.now
+        if left < 0 or (left == 0 and (self.spec.near_max_duration != "cut" or call.is_cut)):
+            return None
+        if self.budget is not None:
+            call.paid = self.budget.pay(error, call.paid)
+            if call.paid is None:
+                self.note("no_budget")
+                return None
+        delay = self._delay(call, outcome)
+        if self.spec.near_max_duration == "stop" and delay >= left:
+            return None
+        call.attempt += 1
+        if self.spec.near_max_duration == "cut":
+            call.is_cut = delay >= left
+            return min(delay, left)
+        return delay
 
-    def _delay(self, attempt: int, outcome: Any, state: float | None) -> tuple[float, float | None]:
-        """Return the delay after an attempt that ended with *outcome*, and the state for the next."""
-        delay, state = self._law.step(attempt, self._draw(), state)
-        if self.spec.delay_from is not None:
-            given = self.spec.delay_from(attempt + 1, outcome)
-            if given is not None and given >= 0:
-                delay = given
-        return delay, state
+    def _handles(self, error: Exception) -> bool:
+        return self._is_retryable(error) and not self._is_ignored(error)
+
+    def _delay(self, call: _Call, outcome: Any) -> float:
+        """Return the delay after an attempt that ended with *outcome*."""
+        draw = self._draw()
+        delay, call.state = self._law.step(call.attempt, draw, call.state)
+        given = None if self.spec.delay_from is None else self.spec.delay_from(call.attempt + 1, outcome)
+        if given is None or given < 0:
+            return delay
+        return self._law.jittered(given, draw) if self.spec.jitter_given else given
 
     def _draw(self) -> float:
         """Draw for this backoff: it belongs to the request and its count of backoffs."""

@@ -196,6 +196,25 @@ class _AlignedBuckets(LiveTimeWindow):
         return self._number(now) - begin >= self._buckets
 
 
+class Recent:
+    """Counts what happened in the last *seconds*."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds * (1 - TIE)
+        self._times: deque[float] = deque()
+
+    def add(self, now: float) -> None:
+        """Add one that happens now."""
+        self._times.append(now)
+
+    def count(self, now: float) -> int:
+        """Return how many there are, and forget those that are too old for good."""
+        times = self._times
+        while times and now - times[0] >= self._seconds:
+            times.popleft()
+        return len(times)
+
+
 def _counts(totals: list[int]) -> Counts:
     fast, failed, slow, both = totals
     return Counts(fast + failed + slow + both, failed + both, slow + both, both)

@@ -132,3 +132,44 @@ def test_a_late_success_closes_no_breaker_of_polly_7_before_a_call():
     run(env, call(breaker, env, ["late"], seconds=6.0), call(breaker, env, [DOWN, DOWN]))
     assert (env.now, breaker.state) == (6.0, CircuitState.HALF_OPEN)
     assert breaker.retry_after == 0.0
+
+
+def starts_of(retry, give_up=rl.ServiceError):
+    """Return when each attempt of one failing call starts."""
+    env, starts = simpy.Environment(), []
+
+    def work():
+        starts.append(env.now)
+        yield env.timeout(0)
+        raise DOWN
+
+    def caller():
+        try:
+            yield from retry.bind(env, seed=1).execute(work)
+        except give_up:
+            pass
+
+    run(env, caller())
+    return starts
+
+
+def test_failsafe_cuts_the_last_delay_to_what_is_left_of_the_longest_duration():
+    assert starts_of(rl.Retry.like("failsafe", delay=0.61, max_duration=1.0, max_attempts=9)) == [0, 0.61, 1.0]
+
+
+def test_failsafe_draws_around_computed_delays_and_does_not_retry_what_it_aborts_on():
+    retry = rl.Retry.like("failsafe", delay_fn=lambda number, error: 10.0, jitter_factor=0.5)
+    _, first, second = starts_of(retry)
+    assert 5.0 <= first <= 15.0
+    assert first != second - first
+    assert len(starts_of(rl.Retry.like("failsafe", abort_on=rl.ServiceError))) == 1
+
+
+def test_tenacity_stops_before_or_after_its_delay():
+    wait = rl.Backoff("constant", 0.4)
+    assert len(starts_of(rl.Retry.like("tenacity", wait=wait, stop_after_delay=1.0))) == 4
+    assert len(starts_of(rl.Retry.like("tenacity", wait=wait, stop_before_delay=1.0))) == 3
+
+
+def test_resilience4j_does_not_retry_what_it_ignores():
+    assert len(starts_of(rl.Retry.like("resilience4j", ignore_exceptions=rl.ServiceError))) == 1

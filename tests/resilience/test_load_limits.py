@@ -213,3 +213,62 @@ def test_a_throttle_comes_back_exponentially_at_a_pace_that_its_window_sets(mult
         few, many = (accepted[np.argmax(held >= count)] for count in (30, 300))
         times.append(many - few)
     assert np.mean(times) == pytest.approx(window / growth * math.log(10), rel=0.1)
+
+
+def test_a_throttle_rejects_as_envoys_admission_control():
+    """At most 80 %, by the power of 1 / aggression, and nothing below the rate that is told."""
+    assert rl.AdaptiveThrottle.like("envoy").probability(100, 0) == 0.8
+    assert rl.AdaptiveThrottle.like("envoy").probability(100, 76) == pytest.approx(20 / 101)
+    assert rl.AdaptiveThrottle.like("envoy", aggression=2.0).probability(100, 76) == pytest.approx((20 / 101) ** 0.5)
+    assert rl.AdaptiveThrottle.like("envoy", rps_threshold=5.0).probability(149, 0) == 0.0
+    assert rl.AdaptiveThrottle.like("envoy", rps_threshold=5.0).probability(150, 0) == 0.8
+
+
+def test_a_throttle_that_leaves_out_its_own_rejections_comes_back_sooner():
+    """Envoy does not sample what it rejects: once the window has forgotten the failures, it rejects none."""
+    back = {}
+    for counts_rejections in (True, False):
+        back[counts_rejections] = rejects_until(counts_rejections)
+    assert 20.0 < back[False] <= 30.0
+    assert back[True] > back[False] + 1.0
+
+
+def rejects_until(counts_rejections):
+    """Return when a throttle rejects for the last time after failures in the first 20 of 100 seconds."""
+    env, rejected = simpy.Environment(), []
+    throttle = rl.AdaptiveThrottle(20 / 19, 10.0, max_probability=0.8, counts_rejections=counts_rejections)
+    live = throttle.bind(env, seed=1)
+
+    def work():
+        yield env.timeout(0)
+        if env.now < 20:
+            raise rl.ServiceError("down")
+
+    def caller():
+        try:
+            yield from live.execute(work)
+        except rl.ServiceError:
+            pass
+        except rl.ThrottledError:
+            rejected.append(env.now)
+
+    def client():
+        while True:
+            env.process(caller())
+            yield env.timeout(0.01)
+
+    env.process(client())
+    env.run(100.0)
+    return rejected[-1]
+
+
+@pytest.mark.parametrize("around", [rl.Hedge(5.0), rl.Retry(1, initial_delay=0.5, jitter="none")])
+def test_refusals_of_two_calls_of_one_request_are_drawn_apart(around):
+    """A copy or a retry has luck of its own, not that of the first call again."""
+    service = rl.Service(1, rl.Constant(0.01), failure_rate=0.8)
+    throttle = rl.AdaptiveThrottle(multiplier=1.0, window=5.0, max_probability=0.5)
+    scenario = rl.Scenario(rl.Steady(50), service, rl.ResiliencePolicy(around, throttle), duration=100.0)
+    events = rl.simulate(scenario, seed=1).events
+    refusals = events[events.source == "adaptive_throttle"].groupby("request_id").size()
+    once, twice = (refusals == 1).sum(), (refusals == 2).sum()
+    assert once > 0.7 * twice > 0

@@ -2,7 +2,9 @@
 
 import math
 import random
+import tracemalloc
 
+import numpy as np
 import pytest
 import simpy
 
@@ -209,3 +211,74 @@ def test_with_a_seed_the_delays_repeat_and_without_they_follow_the_random_module
 def test_impossible_retries_are_refused(fields, message):
     with pytest.raises((ValueError, TypeError), match=message):
         rl.Retry(**fields)
+
+
+# Near the end of the time for a call, ignored errors, shortest delays, retries without end
+
+
+def starts_of(retry, outcome=None, lasts=0.0):
+    """Return when each attempt of one call starts; all fail."""
+    env, starts = simpy.Environment(), []
+
+    def work():
+        starts.append(env.now)
+        yield env.timeout(lasts)
+        raise outcome or rl.ServiceError("down")
+
+    def caller():
+        try:
+            yield from retry.bind(env, seed=1).execute(work)
+        except (rl.ServiceError, KeyError):
+            pass
+
+    env.process(caller())
+    env.run()
+    return starts
+
+
+@pytest.mark.parametrize(("rule", "starts"), [("wait", [0, 0.61, 1.22]), ("cut", [0, 0.61, 1.0]), ("stop", [0, 0.61])])
+def test_a_delay_that_would_pass_the_longest_duration_is_waited_cut_or_not_begun(rule, starts):
+    """Failsafe cuts it to what is left, tenacity's stop_before_delay does not begin it."""
+    retry = rl.Retry(9, backoff=rl.Backoff("constant", 0.61), max_duration=1.0, near_max_duration=rule)
+    assert starts_of(retry) == pytest.approx(starts)
+
+
+def test_ignored_errors_are_not_retried_although_their_class_is():
+    retry = rl.Retry(3, jitter="none", retryable_errors=Exception, ignored_errors=KeyError)
+    assert len(starts_of(retry)) == 4
+    assert len(starts_of(retry, KeyError("no such thing"))) == 1
+
+
+def test_a_backoff_waits_at_least_its_shortest_delay():
+    """tenacity's wait_exponential(min=); Spring's @Retryable is never below its delay."""
+    law = rl.Backoff("exponential", 1.0, 2.0, min_delay=3.0, max_delay=10.0)
+    assert law.delays_of(5) == [3.0, 3.0, 4.0, 8.0, 10.0]
+    assert rl.Backoff("constant", 1.0, jitter="full", min_delay=0.5).delays_of(2, [0.1, 0.9]) == [0.5, 0.9]
+
+
+def test_a_given_delay_can_have_the_jitter_too():
+    """Failsafe draws around a computed delay as around any other."""
+    law = rl.Backoff("constant", 1.0, jitter="plus", amount=1.0)
+    for jitter_given, low, high in ((False, 5.0, 5.0), (True, 5.0, 10.0)):
+        retry = rl.Retry(200, backoff=law, delay_from=lambda number, error: 5.0, jitter_given=jitter_given)
+        delays = np.diff(starts_of(retry))
+        assert low <= delays.min() <= delays.max() <= high
+        assert (len(set(delays.round(6))) > 1) is jitter_given
+
+
+@pytest.mark.parametrize("max_retries", [None, 10**9])
+def test_retries_without_end_say_what_to_do_and_take_no_memory(max_retries):
+    retry = rl.Retry(max_retries, backoff=rl.Backoff("constant", 0.1, jitter="full"))
+    env = simpy.Environment()
+    live = retry.bind(env, seed=1)
+
+    def work():
+        yield env.timeout(0)
+        raise rl.ServiceError("down")
+
+    tracemalloc.start()
+    with pytest.raises(rl.UnfinishedRunError, match="has tried 100000 times.*max_duration"):
+        env.run(env.process(live.execute(work)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
