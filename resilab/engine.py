@@ -355,6 +355,16 @@ class Deadlines:
         self._is_armed = False
 
 
+def deadline(
+    env: simpy.Environment, seconds: float, target: Any, expire: Callable[[list[Any]], bool], depth: int = 0
+) -> list[Any]:
+    """Set one limit of a length of its own and return its entry; see `Deadlines`."""
+    entry = [env.now + seconds, target]
+    if entry[0] < math.inf:
+        at(env, entry[0], lambda _: entry[1] is not None and expire(entry), AFTER_WORK + depth)
+    return entry
+
+
 def schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:
     """Schedule *event* for exactly the time *when*: a delay from now could miss it by rounding."""
     heappush(env._queue, (when, priority, next(env._eid), event))
@@ -374,7 +384,7 @@ def is_idle(env: simpy.Environment) -> bool:
 def at(
     env: simpy.Environment,
     when: float,
-    act: Callable[[Event], None] | None = None,
+    act: Callable[[Event], Any] | None = None,
     priority: Any = NORMAL,
     kind: type[Event] = Event,
 ) -> Event:

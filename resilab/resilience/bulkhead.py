@@ -11,7 +11,7 @@ import simpy
 
 from ..engine import Deadlines, Steps
 from ..errors import BulkheadFullError
-from ..validation import Count, Natural, NonNegativeOrInfinite, whole
+from ..validation import Natural, NonNegativeOrInfinite, whole
 from .base import LivePolicy, Place, Policy
 from .likeness import like
 
@@ -24,7 +24,7 @@ class Bulkhead(Policy["LiveBulkhead"]):
     law of the call's duration; with an unbounded queue the wait is Erlang's C.
 
     Args:
-        max_concurrent: Permits, at least 1.
+        max_concurrent: Permits; 0 lets no call in.
         max_queue: Places for waiting calls; 0 is no waiting, None is no limit.
         max_wait: Longest wait for a permit in seconds; 0 is no waiting, None is no
             limit. A permit that comes at exactly the limit is taken.
@@ -39,7 +39,7 @@ class Bulkhead(Policy["LiveBulkhead"]):
     Source: `Bulkhead` of the reference document, whose queue has no limit.
     """
 
-    max_concurrent: Count
+    max_concurrent: Natural
     max_queue: Natural | None = None
     max_wait: NonNegativeOrInfinite | None = None
 
@@ -109,7 +109,7 @@ class LiveBulkhead(LivePolicy):
 
     def resize(self, max_concurrent: int) -> None:
         """Change the number of permits; running calls keep theirs."""
-        self.max_concurrent = whole("max_concurrent", max_concurrent, minimum=1)
+        self.max_concurrent = whole("max_concurrent", max_concurrent)
         while self._waiting and self.in_flight < self.max_concurrent:
             self.in_flight += 1
             self._waiting.popleft().succeed(True)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Deadlines, Steps, interrupt, request_of, start
+from ..engine import Deadlines, Steps, deadline, interrupt, request_of, start
 from ..errors import NEVER_HANDLED
-from ..validation import Count, NonNegativeOrInfinite, word
+from ..validation import Count, Rule, non_negative, word
 from .base import LivePolicy, Place, Policy
 from .filters import ErrorFilter, error_filter
 from .likeness import like
+
+_REMEMBERED = 1_000  # durations that a computed delay may look at
+
+
+def _delay(name: str, value: Any) -> Any:
+    if not callable(value):
+        return non_negative(name, value, allow_infinite=True)
+    try:
+        seconds = value(1, ())
+    except Exception as error:
+        raise TypeError(f"{name} must be a function that takes 1, (), got {value!r}: {error}") from error
+    non_negative(f"the seconds returned by {name}", seconds, allow_infinite=True)
+    return value
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,9 @@ class Hedge(Policy["LiveHedge"]):
 
     Args:
         delay: Seconds before each further copy. 0 sends all at once, infinity sends
-            them after failures only.
+            them after failures only. A function (number of the copy from 1, durations)
+            computes it: the durations of the last 1,000 copies that succeeded, the
+            newest last; none at first.
         max_hedges: Further copies, at least 1.
         wins: "success": a failure sends the next copy at once, the first success wins,
             and if all fail the first copy's error stands (Polly). "completion": the
@@ -41,7 +58,7 @@ class Hedge(Policy["LiveHedge"]):
     Source: Dean and Barroso, "The Tail at Scale"; the hedging of Polly and resilience4j.
     """
 
-    delay: NonNegativeOrInfinite
+    delay: Annotated[float | Callable[[int, Sequence[float]], float], Rule(_delay, "seconds >= 0, or a function")]
     max_hedges: Count = 1
     wins: Annotated[str, word("success", "completion")] = "success"
     handled_errors: ErrorFilter | None = None
@@ -95,7 +112,10 @@ class LiveHedge(LivePolicy):
         self.hedges = 0
         self.hedge_wins = 0
         self._is_handled = error_filter("handled_errors", spec.handled_errors)
-        self._deadlines = Deadlines(self.env, spec.delay, _wake, place.depth) if spec.delay > 0 else None
+        self._depth = place.depth
+        self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+        is_fixed = not callable(spec.delay)
+        self._deadlines = Deadlines(self.env, spec.delay, _wake, place.depth) if is_fixed and spec.delay else None  # type: ignore[arg-type]
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         race = _Race(self, fn, args)
@@ -112,6 +132,24 @@ class LiveHedge(LivePolicy):
         if is_ok:
             return outcome
         raise outcome
+
+    def delay(self, number: int) -> float:
+        """Return the seconds before a copy."""
+        delay = self.spec.delay
+        if not callable(delay):
+            return delay
+        return non_negative("the seconds returned by delay", delay(number, self._durations), allow_infinite=True)
+
+    def arm(self, wake: simpy.Event, seconds: float) -> list[Any]:
+        """Set the time at which the next copy is sent."""
+        if self._deadlines is not None:
+            return self._deadlines.arm(wake)
+        return deadline(self.env, seconds, wake, _wake, self._depth)
+
+    def remember(self, seconds: float) -> None:
+        """Keep how long a copy took that has succeeded."""
+        if callable(self.spec.delay):
+            self._durations.append(seconds)
 
     def is_failure(self, error: BaseException) -> bool:
         """Return whether *error* leaves the race open."""
@@ -147,11 +185,12 @@ class _Race:
             has_more = len(self._copies) <= spec.max_hedges
             if not has_more and len(self.ends) == len(self._copies):
                 return 0
-            if has_more and self._live._deadlines is None:
+            seconds = self._live.delay(len(self._copies)) if has_more else math.inf
+            if seconds == 0:
                 self._send()
                 continue
             self._wake = env.event()
-            entry = self._live._deadlines.arm(self._wake) if has_more and self._live._deadlines else [0.0, None]
+            entry = self._live.arm(self._wake, seconds) if has_more else [0.0, None]
             try:
                 is_late = yield self._wake
             finally:
@@ -171,8 +210,10 @@ class _Race:
 
     def _copy(self, number: int) -> Steps:
         fn, args = self._call
+        began = self._live.env.now
         try:
             self.ends[number] = True, (yield from fn(*args))
+            self._live.remember(self._live.env.now - began)
         except simpy.Interrupt:
             return
         except Exception as error:

@@ -12,7 +12,7 @@ import simpy
 
 from ..engine import Steps, at
 from ..errors import RateLimitedError
-from ..validation import Count, NonNegativeOrInfinite, Positive, whole, word
+from ..validation import Count, NonNegativeOrInfinite, Positive, non_negative, whole, word
 from .base import LivePolicy, Place, Policy, short_repr
 from .likeness import like
 from .windows import TIE
@@ -27,8 +27,8 @@ class RateLimiter(Policy["LiveRateLimiter"]):
     | kind | gives | as in |
     |---|---|---|
     | "token_bucket" | tokens continuously, up to *burst* of them | hyx, Envoy |
-    | "cycle" | all permits at multiples of *period*; later cycles can be reserved | resilience4j |
-    | "bursty" | the same, counted from the limiter's start | Failsafe |
+    | "cycle" | all permits each *period* from the limiter's start; later cycles can be reserved | resilience4j |
+    | "bursty" | the same, in another library's word | Failsafe |
     | "smooth" | one permit at each multiple of period / permits | Failsafe |
     | "sliding_log" | a permit back *period* seconds after it was taken | - |
 
@@ -116,8 +116,9 @@ class LiveRateLimiter(LivePolicy):
     def __init__(self, spec: RateLimiter, place: Place) -> None:
         super().__init__(spec, place)
         self.rejections = 0
+        self._longest = spec.max_wait
         self._reserve: Callable[[int], float | None] = getattr(self, f"_reserve_{spec.kind}")
-        self._start = 0.0 if spec.kind == "cycle" else self.env.now
+        self._start = self.env.now
         self._cycle = self._cycle_of(self.env.now)
         self._free = spec.permits  # of the cycle; less than 0 is reserved ahead
         self._tokens = float(spec.burst or spec.permits)
@@ -144,10 +145,36 @@ class LiveRateLimiter(LivePolicy):
         """Seconds from the limiter's start to the next free permit of "smooth"."""
         return self._next_slot * self.spec.period / self.spec.permits
 
-    def reserve(self, permits: int = 1) -> float | None:
-        """Take permits and return the seconds to wait for them; None if that is too long."""
-        when = self._take(whole("permits", permits, minimum=1))
+    def reserve(self, permits: int = 1, max_wait: float | None = None) -> float | None:
+        """Take permits and return the seconds to wait for them; None if that is too long.
+
+        Args:
+            permits: How many, at least 1.
+            max_wait: Longest wait in seconds; None is that of the spec.
+        """
+        if max_wait is not None:
+            self._longest = non_negative("max_wait", max_wait, allow_infinite=True)
+        try:
+            when = self._take(whole("permits", permits, minimum=1))
+        finally:
+            self._longest = self.spec.max_wait
         return None if when is None else when - self.env.now
+
+    def change(self, **changes: Any) -> None:
+        """Change fields of its spec from now on, such as `permits`; what has been given stays given.
+
+        More permits come with the next cycle; another *period* begins now.
+        """
+        spec = self.spec.replace(**changes)
+        if spec.kind != self.spec.kind:
+            raise ValueError(f"kind must stay {self.spec.kind!r}, got {spec.kind!r}")
+        self._tokens, self._filled = min(self._refilled(), float(spec.burst or spec.permits)), self.env.now
+        self._cycle, self._free = self._free_now()
+        if (spec.period, spec.permits) != (self.spec.period, self.spec.permits):
+            self._next_slot = max(0, self._next_slot - self._slot())
+            if spec.period != self.spec.period or spec.kind == "smooth":
+                self._start, self._cycle = self.env.now, 0
+        self.spec, self._longest = spec, spec.max_wait
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         when = self._take(1)
@@ -172,7 +199,7 @@ class LiveRateLimiter(LivePolicy):
         return self._wake
 
     def _is_too_late(self, when: float) -> bool:
-        return when - self.env.now > self.spec.max_wait * (1 + TIE)
+        return when - self.env.now > self._longest * (1 + TIE)
 
     def _slot(self) -> int:
         """Return the slot of "smooth" that is now."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Deadlines, Steps, abandon, interrupt, request_of, start
+from ..engine import Deadlines, Steps, abandon, deadline, interrupt, request_of, start
 from ..errors import TimeoutExceededError
-from ..validation import PositiveOrInfinite
+from ..validation import PositiveOrInfinite, number_or_function, positive
 from .base import LivePolicy, Place, Policy
 from .likeness import like
 
@@ -23,7 +23,8 @@ class Timeout(Policy["LiveTimeout"]):
     instant, the outermost counts.
 
     Args:
-        seconds: The limit, above 0. Infinity is no limit.
+        seconds: The limit, above 0. Infinity is no limit. A function of the time at which
+            a call begins computes the limit of each.
         cancel: True cancels the call when the limit passes: everything below it is
             interrupted, and the service does what its `on_cancel` says. False is the
             race of the reference document: the caller leaves, the work runs on and
@@ -49,7 +50,7 @@ class Timeout(Policy["LiveTimeout"]):
     Source: `TimeoutPolicy` and `CancellableTimeout` of the reference document.
     """
 
-    seconds: PositiveOrInfinite
+    seconds: Annotated[float | Callable[[float], float], number_or_function(PositiveOrInfinite, 0.0)]
     cancel: bool = True
 
     @classmethod
@@ -87,16 +88,26 @@ class LiveTimeout(LivePolicy):
     def __init__(self, spec: Timeout, place: Place) -> None:
         super().__init__(spec, place)
         self.timeouts = 0
-        self._arm = Deadlines(self.env, spec.seconds, _expire, place.depth).arm
+        self._depth = place.depth
+        if callable(spec.seconds):
+            self._arm = self._arm_computed
+        else:
+            self._arm = Deadlines(self.env, spec.seconds, _expire, place.depth).arm
         self.run = self._cancel if spec.cancel else self._race  # type: ignore[method-assign]
 
+    def _arm_computed(self, target: Any) -> list[Any]:
+        assert callable(self.spec.seconds)
+        seconds = positive("the seconds returned by seconds", self.spec.seconds(self.env.now), allow_infinite=True)
+        return deadline(self.env, seconds, target, _expire, self._depth)
+
     def _cancel(self, fn: Callable[..., Steps], *args: Any) -> Steps:
+        began = self.env.now
         entry = self._arm(self.env.active_process or self._caller())
         try:
             return (yield from fn(*args))
         except simpy.Interrupt as signal:
             if signal.cause is entry:
-                raise self._expired() from None
+                raise self._expired(began) from None
             raise
         finally:
             entry[1] = None
@@ -104,13 +115,14 @@ class LiveTimeout(LivePolicy):
     def _race(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self._caller()
         work = start(self.env, fn(*args), request_of(caller), caller)
+        began = self.env.now
         entry = self._arm(caller)
         try:
             return (yield work)
         except BaseException as error:
             if isinstance(error, simpy.Interrupt) and error.cause is entry:
                 abandon(work)
-                raise self._expired() from None
+                raise self._expired(began) from None
             work.defused = True  # it may have failed just now, with nobody left to hear of it
             if work.is_alive:  # cancelled from outside: nobody else reaches the work
                 interrupt(work, getattr(error, "cause", None))
@@ -124,10 +136,13 @@ class LiveTimeout(LivePolicy):
             raise RuntimeError("a Timeout needs a running process: start the call with env.process(...)")
         return caller
 
-    def _expired(self) -> TimeoutExceededError:
+    def _expired(self, began: float) -> TimeoutExceededError:
         self.timeouts += 1
         self.note("timeout")
-        return TimeoutExceededError(f"timed out after {self.spec.seconds} s")
+        seconds = self.spec.seconds
+        return TimeoutExceededError(
+            f"timed out after {f'{self.env.now - began:.6g}' if callable(seconds) else seconds} s"
+        )
 
 
 def _expire(entry: list[Any]) -> bool:

@@ -334,7 +334,7 @@ def test_a_word_refuses_what_is_none(kind, name):
         (lambda: rl.Retry(max_retries=1.5), "max_retries must be a whole number, got 1.5"),
         (lambda: rl.Retry(jitter="some"), "jitter must be one of"),
         (lambda: rl.Timeout(0), "seconds must be > 0, got 0"),
-        (lambda: rl.Bulkhead(0), "max_concurrent must be >= 1, got 0"),
+        (lambda: rl.Bulkhead(-1), "max_concurrent must be >= 0, got -1"),
         (lambda: rl.CircuitBreaker(failure_threshold=0), "failure_threshold must be >= 1, got 0"),
         (lambda: rl.Service(workers=0, latency=1), "workers must be >= 1, got 0"),
         (lambda: rl.Service(workers=1, latency=-1), "latency must be >= 0, got -1"),

@@ -168,7 +168,7 @@ def test_an_unknown_operation_is_named(env):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"max_concurrent": 0}, "max_concurrent must be >= 1, got 0"),
+        ({"max_concurrent": -1}, "max_concurrent must be >= 0, got -1"),
         ({"max_concurrent": 1.5}, "max_concurrent must be a whole number, got 1.5"),
         ({"max_concurrent": 1, "max_queue": -1}, "max_queue must be >= 0, got -1"),
         ({"max_concurrent": 1, "max_wait": float("nan")}, "max_wait must not be NaN"),
@@ -177,3 +177,21 @@ def test_an_unknown_operation_is_named(env):
 def test_impossible_bulkheads_are_refused(fields, message):
     with pytest.raises((ValueError, TypeError), match=message):
         rl.Bulkhead(**fields)
+
+
+def test_a_bulkhead_of_no_permits_lets_nothing_in_until_it_is_resized():
+    env = simpy.Environment()
+    live = rl.Bulkhead(0, max_queue=1).bind(env)
+
+    def work():
+        yield env.timeout(1.0)
+        return env.now
+
+    waiting = env.process(live.execute(work))
+    env.run(2.0)
+    assert (live.in_flight, live.queue_length) == (0, 1)
+    live.resize(1)
+    env.run(waiting)
+    assert waiting.value == 3.0
+    live.resize(0)
+    assert live.available == 0

@@ -68,3 +68,45 @@ def test_a_delay_of_zero_sends_all_copies_at_once():
     env.process(rl.Hedge(0.0, max_hedges=2).bind(env).execute(service.request))
     env.run(0.5)
     assert service.busy == 3
+
+
+def test_a_computed_delay_sees_the_number_of_the_copy_and_the_durations_of_those_that_succeeded():
+    """Percentile hedging: no copy before 95 % of the calls would have answered."""
+    seen = []
+
+    def delay(number, durations):
+        seen.append((number, list(durations)))
+        return 1.0 if not durations else max(durations)
+
+    env = simpy.Environment()
+    live = rl.Hedge(delay, max_hedges=2).bind(env)
+    starts, lasts = [], iter([0.5, 9.0, 0.75, 9.0, 9.0, 0.25])
+
+    def work():
+        starts.append(env.now)
+        yield env.timeout(next(lasts))
+
+    def client():
+        for _ in range(3):
+            yield from live.execute(work)
+
+    env.process(client())
+    env.run()
+    assert starts == [0, 0.5, 1.0, 1.5, 1.75, 2.5]
+    assert seen[1:] == [(1, []), (1, [0.5]), (2, [0.5]), (1, [0.5, 0.75]), (2, [0.5, 0.75])]
+
+
+def test_a_computed_delay_of_zero_sends_at_once_and_nonsense_is_refused():
+    env = simpy.Environment()
+    live = rl.Hedge(lambda number, durations: 0.0 if number == 1 else math.inf, max_hedges=2).bind(env)
+
+    def work():
+        yield env.timeout(1.0)
+
+    env.process(live.execute(work))
+    env.run()
+    assert (env.now, live.hedges) == (1.0, 1)
+    with pytest.raises(TypeError, match=r"delay must be a function that takes 1, \(\)"):
+        rl.Hedge(lambda number: 1.0)
+    with pytest.raises(ValueError, match="seconds returned by delay must be >= 0, got -1"):
+        rl.Hedge(lambda number, durations: -1)

@@ -142,7 +142,7 @@ def test_calls_that_wait_start_in_order_of_arrival_at_the_exact_instant(kind):
     env.process(client())
     env.run()
     assert [number for number, _ in starts] == list(range(200))
-    begin, length = (0.0 if kind == "cycle" else 0.3), (0.7 / 5 if kind == "smooth" else 0.7)
+    begin, length = 0.3, (0.7 / 5 if kind == "smooth" else 0.7)
     waited = [start for number, start in starts if number >= 100]  # the backlog only grows
     assert waited == pytest.approx([begin + round((start - begin) / length) * length for start in waited], abs=1e-12)
     assert len(set(waited)) == len({round((start - begin) / length) for start in waited})
@@ -272,3 +272,55 @@ def test_refusals_of_two_calls_of_one_request_are_drawn_apart(around):
     refusals = events[events.source == "adaptive_throttle"].groupby("request_id").size()
     once, twice = (refusals == 1).sum(), (refusals == 2).sum()
     assert once > 0.7 * twice > 0
+
+
+def test_cycles_count_from_the_limiters_creation():
+    """As those of resilience4j, not at multiples of the clock."""
+    env = simpy.Environment(0.7)
+    live = rl.RateLimiter(1, 1.0, "cycle").bind(env)
+    assert live.reserve() == 0.0
+    env.run(1.5)
+    assert live.reserve() is None
+    env.run(1.7)
+    assert live.reserve() == 0.0
+
+
+def test_a_request_may_wait_longer_or_less_than_the_limiter_says():
+    env = simpy.Environment()
+    live = rl.RateLimiter(1, 1.0, "smooth", max_wait=1.0).bind(env)
+    assert [live.reserve(), live.reserve(max_wait=0.5), live.reserve(), live.reserve()] == [0.0, None, 1.0, None]
+    assert live.reserve(max_wait=2.0) == 2.0
+    with pytest.raises(ValueError, match="max_wait must be >= 0, got -1"):
+        live.reserve(max_wait=-1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("cycle", [2, 2, 5]), ("token_bucket", [2, 2, 5]), ("sliding_log", [2, 5, 5])]
+)
+def test_a_live_limiter_takes_another_rate(kind, given):
+    """More permits come with the next cycle; those of a sliding log are there at once."""
+    env = simpy.Environment()
+    live = rl.RateLimiter(2, 1.0, kind).bind(env)
+
+    def take():
+        count = 0
+        while live.reserve() is not None:
+            count += 1
+        return count
+
+    taken = [take()]
+    live.change(permits=5)
+    taken.append(taken[0] + take())
+    env.run(1.0)
+    taken.append(take())
+    assert taken == given
+    with pytest.raises(ValueError, match="kind must stay"):
+        live.change(kind="smooth")
+
+
+def test_a_smooth_limiter_takes_another_rate_from_now_on():
+    env = simpy.Environment()
+    live = rl.RateLimiter(1, 1.0, "smooth", max_wait=9.0).bind(env)
+    assert [live.reserve(), live.reserve()] == [0.0, 1.0]
+    live.change(period=0.25)
+    assert [live.reserve(), live.reserve()] == [0.5, 0.75]

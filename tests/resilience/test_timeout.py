@@ -191,3 +191,30 @@ def test_a_timeout_outside_a_process_says_so(env):
     steps = rl.Timeout(1.0).bind(env).execute(answer, env, 1)
     with pytest.raises(RuntimeError, match="needs a running process"):
         next(steps)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_limit_can_be_computed_for_each_call(cancel):
+    """As a timeout generator of Polly: here what is left of a fixed time."""
+    env = simpy.Environment()
+    live = rl.Timeout(lambda now: 5.0 - now, cancel=cancel).bind(env)
+    ends = []
+
+    def work():
+        yield env.timeout(3.0)
+
+    def caller(start):
+        yield env.timeout(start)
+        try:
+            yield from live.execute(work)
+            ends.append((env.now, "ok"))
+        except rl.TimeoutExceededError as error:
+            ends.append((env.now, str(error)))
+
+    env.process(caller(1.0))
+    env.process(caller(2.0))
+    env.process(caller(4.0))
+    env.run()
+    assert ends == [(4.0, "ok"), (5.0, "ok"), (5.0, "timed out after 1 s")]
+    with pytest.raises(TypeError, match="seconds must be a function that takes"):
+        rl.Timeout(lambda: 1.0)
