@@ -1,5 +1,10 @@
 """Envoy 1.40: its filters and the settings of its routes and clusters.
 
+Its "circuit breakers" are bulkheads and a limit of retries; what turns a host away is
+outlier detection, which no policy of a client without replicas can say. Left out beside
+it: adaptive concurrency, `hedge_on_per_try_timeout`, the back-off after a rate limit, and
+the priorities.
+
 Source: the API of Envoy 1.40, v3.
 """
 
@@ -7,10 +12,72 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import BulkheadFullError
 from ..resilience.adaptive_throttle import AdaptiveThrottle
+from ..resilience.backoff import Backoff
+from ..resilience.bulkhead import Bulkhead
 from ..resilience.filters import ErrorFilter
+from ..resilience.policy import ResiliencePolicy
 from ..resilience.rate_limiter import RateLimiter
-from .words import made, told
+from ..resilience.retry import Retry
+from ..resilience.retry_budget import RetryBudget
+from ..resilience.timeout import Timeout
+from .words import made, retry_with, told
+
+
+def retry(
+    *,
+    num_retries: int = 1,
+    base_interval: float = 0.025,
+    max_interval: float | None = None,
+    retry_on: ErrorFilter | None = None,
+    max_retries: int = 3,
+    budget_percent: float | None = None,
+    min_retry_concurrency: int = 3,
+    **own: Any,
+) -> Retry:
+    """Return the retry policy of a route with the limit of its cluster; what overflows is not retried.
+
+    Back-offs are drawn up to base, 2 base, 4 base, ..., at most *max_interval* (ten times
+    the base), as measured. *max_retries* limits the retries of the cluster at one time,
+    or *budget_percent* of the active requests does. *retry_on* is nothing in Envoy
+    until it is told, and every error here.
+    """
+    longest = 10 * base_interval if max_interval is None else max_interval
+    limited = budget_percent is not None
+    return retry_with(
+        Backoff("exponential", base_interval, 2.0, max_delay=longest, jitter="full", cap="before"),
+        own,
+        max_retries=num_retries,
+        retryable_errors=retry_on,
+        ignored_errors=BulkheadFullError,
+        budget=RetryBudget.envoy(budget_percent or 0.0, min_retry_concurrency if limited else max_retries),
+    )
+
+
+def bulkhead(*, max_requests: int = 1024, **own: Any) -> Bulkhead:
+    """Return the limit of requests of a cluster: on HTTP/1.1, too, nobody waits."""
+    return made(Bulkhead, own, max_concurrent=max_requests, max_queue=0)
+
+
+def timeout(*, timeout: float = 15.0, **own: Any) -> Timeout:
+    """Return the time limit of a route."""
+    return made(Timeout, own, seconds=timeout)
+
+
+def policy(
+    *, timeout: float = 15.0, per_try_timeout: float | None = None, max_requests: int = 1024, **options: Any
+) -> ResiliencePolicy:
+    """Return a route with its cluster: time limit, retries, limit of requests, and time limit of each try.
+
+    Args:
+        timeout: Of the route, all tries together.
+        per_try_timeout: Of each try; None is none.
+        max_requests: Of the cluster.
+        **options: Those of `retry`.
+    """
+    tries = [] if per_try_timeout is None else [Timeout(per_try_timeout)]
+    return ResiliencePolicy(Timeout(timeout), retry(**options), Bulkhead(max_requests, max_queue=0), *tries)
 
 
 def adaptive_throttle(

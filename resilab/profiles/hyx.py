@@ -14,6 +14,7 @@ from ..resilience.backoff import Backoff
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.filters import ErrorFilter
+from ..resilience.rate_limiter import RateLimiter
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from .words import made, retries_of, retry_with, told
@@ -63,6 +64,19 @@ def bulkhead(*, max_concurrency: int | None = None, max_capacity: int | None = N
     limit = told(own, "max_concurrent", "max_concurrency", max_concurrency)
     queue = None if max_capacity is None else max_capacity - limit
     return made(Bulkhead, own, max_concurrent=limit, max_queue=queue)
+
+
+def rate_limiter(
+    *,
+    max_executions: int | None = None,
+    time_period: float | None = None,
+    bucket_size: int | None = None,
+    **own: Any,
+) -> RateLimiter:
+    """Return its token bucket; a *bucket_size* that is not told is *max_executions*."""
+    permits = told(own, "permits", "max_executions", max_executions)
+    period = told(own, "period", "time_period", time_period)
+    return made(RateLimiter, own, permits=permits, period=period, burst=bucket_size, kind="token_bucket")
 
 
 def timeout(*, timeout: float | None = None, **own: Any) -> Timeout:

@@ -10,7 +10,7 @@ Source: the options of Polly 8.5 (`CircuitBreakerStrategyOptions` and its siblin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +114,9 @@ def bulkhead(*, permit_limit: int = 1000, queue_limit: int = 0, **own: Any) -> B
     return made(Bulkhead, own, max_concurrent=permit_limit, max_queue=queue_limit)
 
 
-def timeout(*, timeout: float = 30.0, **own: Any) -> Timeout:
-    """Return its time limit."""
-    return made(Timeout, own, seconds=timeout)
+def timeout(*, timeout: float = 30.0, timeout_generator: Callable[[float], float] | None = None, **own: Any) -> Timeout:
+    """Return its time limit; a generator gets the time at which the call begins."""
+    return made(Timeout, own, seconds=timeout if timeout_generator is None else timeout_generator)
 
 
 def rate_limiter(
@@ -130,6 +130,14 @@ def rate_limiter(
     return made(RateLimiter, own, permits=permits, period=period, kind="bursty")
 
 
-def hedge(*, delay: float = 2.0, max_hedged_attempts: int = 1, handle: ErrorFilter | None = None, **own: Any) -> Hedge:
-    """Return its hedging."""
-    return made(Hedge, own, delay=delay, max_hedges=max_hedged_attempts, handled_errors=handle)
+def hedge(
+    *,
+    delay: float = 2.0,
+    delay_generator: Callable[[int, Sequence[float]], float] | None = None,
+    max_hedged_attempts: int = 1,
+    handle: ErrorFilter | None = None,
+    **own: Any,
+) -> Hedge:
+    """Return its hedging; a generator gets the number of the copy and the durations of those that succeeded."""
+    delays = delay if delay_generator is None else delay_generator
+    return made(Hedge, own, delay=delays, max_hedges=max_hedged_attempts, handled_errors=handle)

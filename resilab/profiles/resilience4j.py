@@ -11,7 +11,8 @@ Source: the builders `CircuitBreakerConfig`, `RetryConfig`, `BulkheadConfig`,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..resilience.backoff import Backoff
@@ -155,7 +156,34 @@ def rate_limiter(
     )
 
 
-def hedge(*, preconfigured_duration: float | None = None, **own: Any) -> Hedge:
-    """Return its hedge with a delay that is told."""
+@dataclass(frozen=True)
+class AveragePlus:
+    """The mean of the last durations, and so many percent and seconds more; *first* before there are any."""
+
+    percent: float
+    seconds: float
+    window: int
+    first: float
+
+    def __call__(self, number: int, durations: Sequence[float]) -> float:
+        recent = list(durations)[-self.window :]
+        mean = sum(recent) / len(recent) if recent else self.first
+        return mean * (1 + self.percent / 100) + self.seconds
+
+
+def hedge(
+    *,
+    preconfigured_duration: float | None = None,
+    average_plus_percentage: float = 0.0,
+    average_plus_amount: float = 0.0,
+    window_size: int = 100,
+    **own: Any,
+) -> Hedge:
+    """Return its hedge with a delay that is told, or with the average of the last calls and some more.
+
+    The average takes *preconfigured_duration* before any call has succeeded.
+    """
     delay = told(own, "delay", "preconfigured_duration", preconfigured_duration)
+    if average_plus_percentage or average_plus_amount:
+        delay = AveragePlus(average_plus_percentage, average_plus_amount, window_size, delay)
     return made(Hedge, own, delay=delay, wins="completion")

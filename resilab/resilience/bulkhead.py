@@ -53,8 +53,12 @@ class Bulkhead(Policy["LiveBulkhead"]):
         | queue | no limit | queue_limit 0 | no limit | max_capacity - max_concurrency |
         | longest wait | max_wait_duration 0 | no limit | max_wait_time 0 | no limit |
 
+        Further: "envoy" and "istio" (requests of a cluster, no queue), "hystrix" (10
+        threads, no queue), "opossum" (capacity, no queue), "spring" (limit, all wait).
+
         Args:
-            library: One of the libraries above.
+            library: One of the libraries above; its module in `resilab.profiles` says of
+                which version it is.
             **options: Fields of `Bulkhead`, or the library's own parameters.
 
         Example:

@@ -142,10 +142,12 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
         """Return a breaker with the meaning and the defaults of a library.
 
         Args:
-            library: "resilience4j", "polly" (version 8), "polly_v7", "failsafe" or "hyx".
+            library: "resilience4j", "spring_cloud", "polly" (version 8), "polly_v7",
+                "failsafe", "hyx", "hystrix", "opossum", "gobreaker" or "linkerd".
             **options: Fields of `CircuitBreaker`, or the library's own parameters in
-                Python spelling, in seconds; its module in `resilab.profiles` lists them.
-                Percentages stay percentages where the library has them.
+                Python spelling, in seconds. Percentages stay percentages where the
+                library has them. The library's module in `resilab.profiles` lists them,
+                and says of which version it is and what it leaves out.
 
         Example:
             >>> CircuitBreaker.like("resilience4j", failure_rate_threshold=30).failure_rate_threshold

@@ -78,12 +78,14 @@ class Hedge(Policy["LiveHedge"]):
         resilience4j run on: add `on_cancel="ignore"` to the service. If all copies of
         a gRPC call fail, the first one's error stands here.
 
-        Not here, since a `Hedge` cannot say it: delays that are computed (resilience4j,
-        Failsafe), Failsafe's conditions for a winner, gRPC's throttling and pushback,
-        and Envoy's hedging, which is a part of its retry.
+        resilience4j's average_plus_percentage and Polly's delay_generator compute the
+        delay. Not here, since a `Hedge` cannot say it: Failsafe's conditions for a
+        winner, gRPC's throttling and pushback, and Envoy's hedging, which is a part of
+        its retry.
 
         Args:
-            library: One of the libraries above.
+            library: One of the libraries above; its module in `resilab.profiles` says of
+                which version it is.
             **options: Fields of `Hedge`, or the library's own parameters.
 
         Example:

@@ -32,10 +32,11 @@ def like(spec: type[T], pattern: str, library: str, options: dict[str, Any], *wi
     make = _maker(library, pattern)
     if make is None:
         raise ValueError(f"library must be one of {', '.join(libraries(pattern))}, got {library!r}")
-    words = [name for name in inspect.signature(make).parameters if name != "own"]
+    parameters = inspect.signature(make).parameters
+    words = [name for name in parameters if name not in ("own", "options")]
     known = {*words, *(field.name for kind in (spec, *within) for field in fields(kind))}
     for name in options:
-        if name not in known:
+        if name not in known and "options" not in parameters:  # it passes them on to a profile that knows
             raise TypeError(f"{name} must be an option of {library} ({', '.join(words)}), or of {spec.__name__}")
     policy: T = make(**options)
     return policy

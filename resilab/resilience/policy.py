@@ -14,6 +14,7 @@ from .base import LivePolicy, Place, Policy, generator_function
 from .bulkhead import Bulkhead
 from .circuit_breaker import CircuitBreaker
 from .fallback import Fallback
+from .likeness import like
 from .retry import Retry
 from .timeout import Timeout
 
@@ -76,6 +77,22 @@ class ResiliencePolicy(Policy["LiveResiliencePolicy"]):
             for policy in self.policies
             for part in (policy.flat() if isinstance(policy, ResiliencePolicy) else (policy,))
         )
+
+    @classmethod
+    def like(cls, library: str, **options: Any) -> ResiliencePolicy:
+        """Return the policies that a library puts around each other by itself.
+
+        Args:
+            library: "microsoft" (the standard handler of .NET), "envoy" (a route and its
+                cluster) or "spring_cloud".
+            **options: The library's own parameters; its module in `resilab.profiles`
+                lists them.
+
+        Example:
+            >>> [type(policy).__name__ for policy in ResiliencePolicy.like("microsoft")]
+            ['Bulkhead', 'Timeout', 'Retry', 'CircuitBreaker', 'Timeout']
+        """
+        return like(cls, "policy", library, options)
 
     def with_policy(self, policy: Policy) -> ResiliencePolicy:
         """Return a new value with *policy* inside what is already there."""

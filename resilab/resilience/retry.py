@@ -136,11 +136,15 @@ class Retry(Policy["LiveRetry"]):
         """Return a retry with the meaning and the defaults of a library.
 
         Args:
-            library: "resilience4j", "polly", "failsafe", "hyx", "tenacity", "stamina"
-                or "aws" (the article's jitters).
-            **options: Fields of `Retry`, or the library's own parameters in Python
-                spelling, in seconds; its module in `resilab.profiles` lists them.
-                max_attempts counts as the library counts: Polly's counts retries.
+            library: "resilience4j", "polly", "failsafe", "hyx", "tenacity", "stamina",
+                "spring" (`@Retryable`), "envoy", "istio", "linkerd", "grpc", "aws_2025"
+                and "aws_2026" (the SDKs before and since November 2026), or "aws" (the
+                jitters of the article, and no SDK).
+            **options: Fields of `Retry` and `Backoff`, or the library's own parameters
+                in Python spelling, in seconds. max_attempts counts as the library
+                counts: Polly's counts retries. The library's module in
+                `resilab.profiles` lists them, and says of which version it is and what
+                it leaves out.
 
         Example:
             >>> Retry.like("polly", max_retry_attempts=4, delay=1.0, backoff_type="linear").backoff.delays_of(4)

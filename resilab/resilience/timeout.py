@@ -57,13 +57,15 @@ class Timeout(Policy["LiveTimeout"]):
     def like(cls, library: str, **options: Any) -> Timeout:
         """Return a timeout with the meaning and the defaults of a library.
 
-        resilience4j waits 1 s and Polly 30 s; Failsafe and hyx must be told. All of them
-        cancel the call where the call lets itself be cancelled.
+        resilience4j, Spring Cloud and Hystrix wait 1 s, opossum 10 s, Envoy 15 s and
+        Polly 30 s; Failsafe and hyx must be told. All but opossum cancel the call where
+        the call lets itself be cancelled.
 
         Args:
-            library: "resilience4j", "polly", "failsafe" or "hyx".
-            **options: Fields of `Timeout`, or `timeout` in seconds and, for
-                resilience4j, `cancel_running_future`.
+            library: "resilience4j", "spring_cloud", "polly", "failsafe", "hyx", "hystrix",
+                "opossum" or "envoy".
+            **options: Fields of `Timeout`, or the library's own parameters; its module in
+                `resilab.profiles` lists them.
 
         Example:
             >>> Timeout.like("polly")

@@ -81,7 +81,7 @@ def test_all_attempts_of_a_retry_take_as_long(case):
 
 def test_an_unknown_library_or_option_is_refused():
     with pytest.raises(ValueError, match="library must be one of"):
-        rl.CircuitBreaker.like("hystrix")
+        rl.CircuitBreaker.like("guava")
     with pytest.raises(TypeError, match="sliding_window must be an option of resilience4j"):
         rl.CircuitBreaker.like("resilience4j", sliding_window=10)
 
