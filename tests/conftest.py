@@ -39,6 +39,14 @@ def artifacts() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out the browser tests, unless `-m` names them: one Chromium at a time, and not beside two workers."""
+    if "browser" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        items[:] = [item for item in items if not item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

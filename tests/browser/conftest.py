@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .laboratory import CHROMIUM_OPTIONS, NOTEBOOKS, Laboratory
+from .laboratory import CHROMIUM_OPTIONS, NOTEBOOKS, PATIENCE, Laboratory
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def browser(chromium: str) -> Iterator[Any]:
 def page(browser: Any, laboratory: Laboratory) -> Iterator[Any]:
     """An empty page; the kernels that it starts are ended."""
     page = browser.new_page(viewport={"width": 1280, "height": 1100}, locale="en-GB")
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE)
     yield page
     page.close()
     laboratory.end_kernels()

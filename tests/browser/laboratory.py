@@ -17,9 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import nbformat
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM_OPTIONS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 300.0
+"""Seconds after which something hangs for sure, however busy the machine is."""
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not in the page
@@ -49,6 +53,8 @@ class Laboratory:
         # should the tests be killed, kernels and server end of themselves
         command += ["--MappingKernelManager.cull_idle_timeout=600", "--ServerApp.shutdown_no_activity_timeout=900"]
         command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+        # the page's messages to the kernel can be watched
+        command += ["--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
         folders = {"JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTERLAB_SETTINGS_DIR": "settings"}
@@ -70,8 +76,11 @@ class Laboratory:
     ) -> None:
         self._stop()
 
-    def url(self, name: str, interface: str = "lab/tree") -> str:
-        """Return the address of a notebook in JupyterLab, or with "notebooks" in Jupyter Notebook."""
+    def add(self, name: str, cells: list[str], interface: str = "lab/tree") -> str:
+        """Write a notebook; return its address in JupyterLab, or with "notebooks" in Jupyter Notebook."""
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        code = [nbformat.v4.new_code_cell(source.strip()) for source in cells]
+        nbformat.write(nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": kernel}), self.root / name)
         return f"http://127.0.0.1:{self._port}/{interface}/{urllib.parse.quote(name)}?token={self._token}&reset"
 
     def end_kernels(self) -> None:
@@ -83,11 +92,11 @@ class Laboratory:
         address = f"http://127.0.0.1:{self._port}/api/{path}"
         headers = {"Authorization": f"token {self._token}"}
         with urllib.request.urlopen(
-            urllib.request.Request(address, method=method, headers=headers), timeout=10
+            urllib.request.Request(address, method=method, headers=headers), timeout=PATIENCE
         ) as reply:
             return reply.read()
 
-    def _wait_for_answer(self, limit: float = 60.0) -> None:
+    def _wait_for_answer(self, limit: float = PATIENCE) -> None:
         end = time.monotonic() + limit
         while time.monotonic() < end:
             if self._server.poll() is not None:
@@ -126,18 +135,40 @@ ERRORS = """() => [...document.querySelectorAll('.jp-OutputArea-output')].filter
 KERNEL_IS_IDLE = """() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')
     || (document.querySelector('.jp-NotebookKernelStatus')  // Jupyter Notebook has no status bar
         && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle')"""
+# Widgets send what changed as messages; the kernel says it is idle after each, and its answers come before that.
+WATCH_MESSAGES = """() => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    window.unanswered = new Set();
+    window.countOfMessages = 0;
+    kernel.anyMessage.connect((_, {msg, direction}) => {
+        if (direction !== 'send' || msg.header.msg_type !== 'comm_msg') return;
+        window.unanswered.add(msg.header.msg_id);
+        window.countOfMessages += 1;
+    });
+    kernel.iopubMessage.connect((_, msg) => {  // comes when all before it is shown
+        if (msg.header.msg_type === 'status' && msg.content.execution_state === 'idle')
+            window.unanswered.delete(msg.parent_header.msg_id);
+    });
+}"""
+ALL_IS_ANSWERED = """() => window.unanswered.size === 0
+    && ![...document.querySelectorAll('.resilab-message')].some(each => each.textContent.includes('working'))"""
 
 
-def run_all(page: Any, address: str, limit: float = 120.0) -> None:
-    """Open a notebook, clear its outputs, run all its cells; fail if a cell does or the kernel dies."""
+def run_all(page: Any, address: str) -> None:
+    """Open a notebook that was never run, run all its cells; fail if a cell does or the kernel dies."""
     page.goto(address, wait_until="domcontentloaded")
-    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=60_000)  # the toolbar says idle before there is a kernel
-    choose(page, "Edit", "editmenu:clear-all")  # saved numbers would look like a finished run
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+    page.wait_for_function(KERNEL_IS_IDLE)  # the toolbar says idle before there is a kernel
+    page.evaluate(WATCH_MESSAGES)
     choose(page, "Run", "runmenu:run-all")
-    state = page.wait_for_function(ALL_CELLS_RAN, timeout=1000 * limit).json_value()
+    state = page.wait_for_function(ALL_CELLS_RAN).json_value()
     assert state == "done", f"the kernel died: {state}"
     assert errors(page) == []
+
+
+def settle(page: Any) -> None:
+    """Wait until the kernel has answered all that the page has told it."""
+    page.wait_for_function(ALL_IS_ANSWERED)
 
 
 def choose(page: Any, menu: str, command: str) -> None:

@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 
 import resilab as rl
@@ -98,17 +97,12 @@ def in_the_browser(chromium: str, moves: int, shot: str | None) -> dict[str, lis
 
     root = Path(tempfile.mkdtemp())
     (root / "notebooks").mkdir()
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in (SCENARIOS, *EXPLORERS.values())]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(
-        nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), root / "notebooks" / "latency.ipynb"
-    )
     try:
         with Laboratory(root / "notebooks", root) as laboratory, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
             page = browser.new_page(viewport={"width": 1280, "height": 1100}, locale="en-GB")
             page.add_init_script(SPY)
-            run_all(page, laboratory.url("latency.ipynb"))
+            run_all(page, laboratory.add("latency.ipynb", [SCENARIOS, *EXPLORERS.values()]))
             explorers = page.locator(".resilab-explorer").all()
             times: dict[str, list[float]] = {name: [] for name in EXPLORERS}
             for turn in range(moves + 2):

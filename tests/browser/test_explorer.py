@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import nbformat
 import pytest
 
-from .laboratory import Laboratory, errors, run_all
-from .test_notebooks import check_labels, check_tab_order, numbers_of, picture_of, settle
+from .laboratory import Laboratory, errors, run_all, settle
+from .test_notebooks import check_labels, check_tab_order, numbers_of, picture_of
 
 pytestmark = pytest.mark.browser
 
@@ -30,11 +29,7 @@ def explorer(page: Any, laboratory: Laboratory, request: pytest.FixtureRequest) 
     """An explorer with a long list of choices, in JupyterLab and in Jupyter Notebook."""
     if request.param == "notebooks":
         pytest.importorskip("notebook")
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [nbformat.v4.new_code_cell(EXPLORER.strip())]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, laboratory.root / "explorer.ipynb")
-    run_all(page, laboratory.url("explorer.ipynb", request.param))
+    run_all(page, laboratory.add("explorer.ipynb", [EXPLORER], request.param))
     explorer = page.locator(".resilab-explorer")
     explorer.locator("img").wait_for()
     return explorer
@@ -42,10 +37,9 @@ def explorer(page: Any, laboratory: Laboratory, request: pytest.FixtureRequest) 
 
 def press(page: Any, explorer: Any, key: str) -> None:
     """Press a key on the slider, and wait for the picture."""
-    before = picture_of(explorer)
     explorer.locator(".noUi-handle").focus()
     page.keyboard.press(key)
-    settle(page, explorer, before)
+    settle(page)
 
 
 def chosen(explorer: Any) -> str:
@@ -77,7 +71,7 @@ def test_long_list_goes_to_its_ends_and_is_chosen_from(page: Any, explorer: Any)
         assert chosen(explorer) == choice
     before = picture_of(explorer)
     explorer.get_by_label("workers").select_option("three")
-    settle(page, explorer, before)
+    settle(page)
     assert picture_of(explorer) != before
     assert float(slider.get_attribute("aria-valuenow")) == 2
     assert errors(page) == []

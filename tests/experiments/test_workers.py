@@ -19,6 +19,9 @@ from resilab.experiments.failures import InterruptedExperimentWarning, WorkerLos
 
 SCENARIO = rl.Scenario(rl.Poisson(rate=15), rl.Service(2, rl.Exponential(0.1), queue_limit=20), duration=20.0)
 
+HANGS = 600.0
+"""Seconds after which a process hangs for sure, however busy the machine is."""
+
 
 def build(rate: float) -> rl.Scenario:
     return SCENARIO.replace(workload=rl.Poisson(rate))
@@ -78,6 +81,7 @@ class TestInterrupt:
         script.write_text(
             textwrap.dedent(
                 """
+                import signal
                 import resilab as rl
                 SCENARIO = rl.Scenario(rl.Poisson(50), rl.Service(10, 0.1), duration=20.0)
                 def watch(row):
@@ -85,6 +89,7 @@ class TestInterrupt:
                 def build(rate):
                     return SCENARIO.replace(workload=rl.Poisson(rate))
                 if __name__ == "__main__":
+                    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore Ctrl-C
                     frame = rl.sweep(build, rate=range(10, 2000), replications=1, metrics="p99", n_jobs=2,
                                      progress=False, watch=watch)
                     print("kept", int(frame.replications.sum()), flush=True)
@@ -96,7 +101,7 @@ class TestInterrupt:
             process = subprocess.Popen(
                 [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
             )
-        guard = threading.Timer(90, os.killpg, (process.pid, signal.SIGKILL))
+        guard = threading.Timer(HANGS, os.killpg, (process.pid, signal.SIGKILL))
         guard.start()
         for _ in range(20):
             assert process.stdout.readline() == "run\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import resilab
@@ -24,7 +25,7 @@ def test_two_commands_set_up_and_open_the_lab_or_pass_all_tests():
     assert "\n" not in opens + tests
     assert opens.rpartition(" && ")[0] == tests.rpartition(" && ")[0]
     assert opens.endswith(".venv/bin/jupyter lab notebooks/00_start_here.ipynb")
-    assert "--nbval" in tests.rpartition(" && ")[2]
+    assert {"--nbval", "-n", "--dist"} <= set(tests.rpartition(" && ")[2].split())
 
 
 def test_ci_runs_the_test_command_of_the_readme():
@@ -39,6 +40,20 @@ def test_links_lead_to_files():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_links_and_picture_lead_somewhere_from_a_package_index():
+    """There, relative links lead nowhere: the build makes them absolute."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = TEXT
+    for rule in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == len(re.findall(r"\]\(([^)]+)\)", TEXT))
+    assert [link for link in links if not link.startswith("https://")] == []
+    repository = project["project"]["urls"]["Repository"]
+    assert f"({repository}/blob/HEAD/notebooks/00_start_here.ipynb)" in text
+    assert re.search(r"!\[[^]]+\]\(https://raw\.githubusercontent\.com/\S+/HEAD/notebooks/images/overview\.png\)", text)
 
 
 def test_table_lists_every_notebook_once():
