@@ -61,6 +61,62 @@ class Request:
         return count
 
 
+class Branch(Request):
+    """One of several ways that a request takes at once: a copy of a hedge, work that its caller may leave.
+
+    What is counted is shared, so that no two sends meet the same luck. The deadline, and
+    whether a fallback has answered, are its own: those of a way that loses say nothing
+    about the request.
+
+    Args:
+        above: The request.
+    """
+
+    def __init__(self, above: Request) -> None:
+        self.above = above
+        self.root: Request = getattr(above, "root", above)
+        self.id = above.id
+        self.key = above.key
+        self.deadline = above.deadline
+
+    @property
+    def sends(self) -> int:
+        """How many times the request was sent, on any way."""
+        return self.above.sends
+
+    @sends.setter
+    def sends(self, value: int) -> None:
+        self.above.sends = value
+
+    @property
+    def backoffs(self) -> int:
+        """How many times a retry has waited for it, on any way."""
+        return self.above.backoffs
+
+    @backoffs.setter
+    def backoffs(self, value: int) -> None:
+        self.above.backoffs = value
+
+    @property
+    def has_abandoned(self) -> bool:
+        """Whether work for it runs on somewhere with nobody waiting."""
+        return self.above.has_abandoned
+
+    @has_abandoned.setter
+    def has_abandoned(self, value: bool) -> None:
+        self.above.has_abandoned = value
+
+    def win(self) -> None:
+        """Let this way be the one that answers the request."""
+        self.above.handled = self.handled
+
+
+def branch_of(process: Any) -> Branch | None:
+    """Return a new way of the request that *process* works for; None if it works for none."""
+    request = request_of(process)
+    return None if request is None else Branch(request)
+
+
 OnEnd = Callable[[Any, bool, Any], bool]
 """What `start` calls at the end of a task: request, whether it went well, value or error."""
 
@@ -379,6 +435,11 @@ class Idle(Event):
 def is_idle(env: simpy.Environment) -> bool:
     """Return whether nothing but `Idle` events is still to happen."""
     return all(isinstance(entry[3], Idle) for entry in env._queue)
+
+
+def scheduled(env: simpy.Environment) -> list[Any]:
+    """Return the events that are scheduled, in no order."""
+    return [entry[3] for entry in env._queue]
 
 
 def at(

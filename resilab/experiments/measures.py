@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..lab.metrics import summary
+from ..lab.metrics import ShortRunWarning, answered_within, summary
 from ..lab.result import Result
 from ..validation import Spec
 
 NEED_RECORDS = frozenset({"utilization", "wasted_work"})
 """Numbers of the summary that need the attempts of a run."""
+
+
+_WITHIN = re.compile(r"answered_within\((\d+\.?\d*)\)")
+"""Asks for the share that was answered within so many seconds: "answered_within(0.8)"."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Measures(Spec):
         """Return the numbers of one run."""
         numbers: dict[str, float] = {}
         if self.names is None or self.names:
-            numbers = self._chosen(headline(result))
+            numbers = self._chosen(headline(result), result)
         for name, function in self.functions:
             value = function(result)
             if isinstance(value, Mapping):
@@ -46,9 +52,12 @@ class Measures(Spec):
                 numbers[key] = _number(key, value)
         return numbers
 
-    def _chosen(self, numbers: dict[str, float]) -> dict[str, float]:
+    def _chosen(self, numbers: dict[str, float], result: Any) -> dict[str, float]:
         if self.names is None:
             return numbers
+        for name in self.names:
+            if limit := _WITHIN.fullmatch(name):
+                numbers[name] = answered_within(result, float(limit[1]))
         unknown = [name for name in self.names if name not in numbers]
         if unknown:
             raise ValueError(f"metrics must be among {', '.join(numbers)}, got {unknown[0]!r}")
@@ -59,7 +68,10 @@ def headline(result: Any) -> dict[str, float]:
     """Return the summary of a run as a dict, without pandas where that is possible."""
     if type(result).__dict__.get("summary", Result.summary) is Result.summary and isinstance(result, Result):
         return summary(result)
-    return {str(name): _number(str(name), value) for name, value in dict(result.summary()).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ShortRunWarning)  # for whoever looks at a single run
+        found = dict(result.summary())
+    return {str(name): _number(str(name), value) for name, value in found.items()}
 
 
 def measures(metrics: Any) -> Measures:

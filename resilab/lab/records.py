@@ -14,6 +14,10 @@ OUTCOMES = ("success", "degraded", "rejected", "timeout", "failure")
 SUCCESS, DEGRADED, REJECTED, TIMEOUT, FAILURE = range(5)
 OPEN = -1
 """Code of a request or an attempt that had not ended at the horizon."""
+CANCELLED = len(OUTCOMES)
+"""Code of an attempt that nobody waited for any more because another copy of a hedge had won."""
+ATTEMPT_OUTCOMES = (*OUTCOMES, "cancelled")
+"""The ways an attempt can end."""
 CODES = {word: code for code, word in enumerate(OUTCOMES)}
 
 AttemptRow = tuple[int, int, float, float, int, int, float, float]

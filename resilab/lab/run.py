@@ -77,6 +77,9 @@ class Closable(Protocol):
 
     has_closed: bool
 
+    def close(self) -> None:
+        """Write the rows of calls that nobody waits for."""
+
 
 class Stream(NamedTuple):
     """One kind of request: its name, with which its random streams begin, and when it arrives."""
@@ -228,6 +231,8 @@ class Run:
             self.columns.attempts[number] = process.request.sends
             if not interrupt(process, "horizon"):
                 self.env.step()
+        for service in self.services.values():
+            service.close()
 
     def _why_open(self) -> str:
         lines = [

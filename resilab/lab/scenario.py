@@ -12,7 +12,7 @@ from .result import Result
 from .run import Call, Run, Stream
 from .service import Service
 from .tiers import below
-from .workload import ClosedLoop, Workload, duration_of
+from .workload import ClosedLoop, Poisson, Workload, duration_of
 from .world import World
 
 
@@ -105,6 +105,13 @@ class Scenario(World[Result]):
     def kinds(self) -> tuple[str, ...]:
         """The names of the operations."""
         return tuple(operation.name for operation in self.operations)
+
+    @property
+    def load(self) -> tuple[float, float]:
+        if self.operations or not isinstance(self.workload, Poisson) or self.service is None:
+            return super().load
+        rate = self.workload.rate
+        return rate * self.service.latency.mean / self.service.workers, rate
 
     def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> Result:
         run = Run(self, seed, record, [Stream(part.name, part.workload) for part in self.parts], self.clients)

@@ -12,12 +12,12 @@ import simpy
 from simpy.events import NORMAL
 
 from ..distributions import Law
-from ..engine import Completion, Request, Steps, at, caller_has_gone
+from ..engine import Completion, Request, Steps, at, caller_has_gone, scheduled
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
 from ..validation import Count, Natural, Ratio, Spec, many, word
 from .faults import CapacityLoss, Errors, Fault, Outage, Slowdown
-from .records import FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT, AttemptColumns, Causes
+from .records import CANCELLED, FAILURE, OPEN, REJECTED, SUCCESS, TIMEOUT, AttemptColumns, Causes
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ class Job(Completion):
     __slots__ = ("process", "request", "send", "service", "started", "state", "submitted")
     started: float
     left = -1.0
+    gone: tuple[int, int] | None = None  # outcome and cause of a call that nobody waits for, if it is no time-out
 
     def __init__(self, service: LiveService, process: Any, request: Request, now: float) -> None:
         super().__init__(service.env, service.finish)
@@ -184,6 +185,7 @@ class LiveService:
         self._service_error = causes.code(ServiceError.cause)
         self._queue_full = causes.code(ServiceOverloadedError.cause)
         self._timed_out = causes.code("timeout")
+        self._code_of = causes.code
         self._limit = math.inf if spec.queue_limit is None else spec.queue_limit
         self._changes, self._conditions = _conditions(spec)
         self._until = -math.inf
@@ -205,8 +207,10 @@ class LiveService:
         job = self._submit(process, getattr(process, "request", None) or self._stranger())
         try:
             return (yield job)
-        except BaseException:
+        except BaseException as error:
             if job.state < _DONE:
+                if isinstance(error, simpy.Interrupt) and error.cause == "hedge":
+                    job.gone = CANCELLED, self._code_of("hedge")
                 self._leave(job)
             raise
 
@@ -255,7 +259,8 @@ class LiveService:
             if job.left < 0 and request.has_abandoned:
                 job.left = caller_has_gone(job.process)
             if job.left >= 0:
-                outcome, cause, end = TIMEOUT, self._timed_out, max(job.left, submitted)
+                outcome, cause = job.gone or (TIMEOUT, self._timed_out)
+                end = max(job.left, submitted)
             elif job.ok:
                 outcome, cause, end = SUCCESS, 0, now
             else:
@@ -286,19 +291,35 @@ class LiveService:
             self._drop(job, now, OPEN, 0)
         elif job.state == _QUEUED and reaction != "ignore":
             self.queue_length -= 1
-            self._drop(job, now, TIMEOUT, self._timed_out)
+            self._drop(job, now, *(job.gone or (TIMEOUT, self._timed_out)))
         elif job.state == _RUNNING and reaction == "stop":
-            self._drop(job, now, TIMEOUT, self._timed_out)
+            self._drop(job, now, *(job.gone or (TIMEOUT, self._timed_out)))
             self.busy -= 1
             if self.queue_length:
                 self._start_queued(now)
 
+    def close(self) -> None:
+        """Write the rows of calls that are inside when the run is stopped and that nobody waits for."""
+        now = self.env.now
+        for job in self._inside():
+            if job.left < 0:
+                job.left = caller_has_gone(job.process)
+            if job.left >= 0:
+                self._drop(job, now, *(job.gone or (TIMEOUT, self._timed_out)))
+            else:
+                self._drop(job, now, OPEN, 0)
+
+    def _inside(self) -> list[Job]:
+        running = [job for job in scheduled(self.env) if isinstance(job, Job) and job.service is self]
+        return [job for job in (*self._queue, *running) if job.state in (_QUEUED, _RUNNING)]
+
     def _drop(self, job: Job, now: float, outcome: int, cause: int) -> None:
         began = job.started if job.state == _RUNNING else now
+        end = now if job.left < 0 else max(job.left, job.submitted)
         job.state = _CANCELLED
         job.forget()
         if self._record is not None:
-            self._record((job.request.id, job.send, job.submitted, now, outcome, cause, began, now))
+            self._record((job.request.id, job.send, job.submitted, end, outcome, cause, began, now))
 
     def _meet(self, now: float) -> None:
         """Take over the condition that holds at *now*."""

@@ -16,7 +16,7 @@ from ..resilience.base import Policy
 from ..resilience.deadline import Deadline
 from ..resilience.policy import ResiliencePolicy
 from ..validation import Ratio, Spec, instance, many
-from .records import AttemptColumns, Causes
+from .records import CANCELLED, AttemptColumns, Causes
 from .service import _QUEUED, _RUNNING, Job, LiveService, Service
 
 _DEPTH = 64
@@ -270,6 +270,9 @@ class LiveTier(LiveService):
             if request.handled is not None and not (own.has_abandoned and caller_has_gone(process) >= 0):
                 job.request.handled = request.handled
 
+    def _inside(self) -> list[Job]:
+        return [*super()._inside(), *(job for job in self._tasks if job.state == _RUNNING)]
+
     def _finish(self, job: Any) -> None:
         if not job.ok:
             # The row of a failed tier names what failed below: `LiveService` writes this code.
@@ -288,4 +291,4 @@ class LiveTier(LiveService):
         self._due.pop(job, None)
         task = self._tasks.pop(job, None)
         if task is not None:
-            interrupt(task, "cancelled")
+            interrupt(task, "hedge" if outcome == CANCELLED else "cancelled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..validation import Spec
@@ -46,6 +47,11 @@ class World(Spec, Generic[R_co]):
     def faults(self) -> tuple[Fault, ...]:
         """What goes wrong, in all services."""
         return tuple(fault for service in self.services for fault in service.faults)
+
+    @property
+    def load(self) -> tuple[float, float]:
+        """Offered load, 1 is all that the workers can do, and arrivals a second; NaN if nobody knows."""
+        return math.nan, math.nan
 
     def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> R_co:
         """Play it; see `resilab.simulate`, which checks its arguments first."""

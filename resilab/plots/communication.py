@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..lab.metrics import timeline
-from ..lab.records import OUTCOMES
+from ..lab.records import ATTEMPT_OUTCOMES
 from ..lab.result import Result
 from ..worlds.messaging_result import MessagingResult
 from .run import latency_over_time, mean_between, outcomes_over_time
@@ -108,9 +108,9 @@ def calls_by_tier(result: Result, ax: Axes | None = None, *, baseline: Result | 
     calls = calls_per_request(result)
     heights = np.arange(len(result.services))[::-1]
     left = np.zeros(len(heights))
-    for code, outcome in enumerate(OUTCOMES):
+    for code, outcome in enumerate(ATTEMPT_OUTCOMES):
         if calls[:, code].any():
-            ax.barh(heights, calls[:, code], 0.6, left, color=OUTCOME_COLOURS[outcome], label=outcome)
+            ax.barh(heights, calls[:, code], 0.6, left, color=OUTCOME_COLOURS.get(outcome, KEPT_COLOUR), label=outcome)
             left = left + calls[:, code]
     ends = left
     if baseline is not None:
@@ -131,7 +131,7 @@ def calls_by_tier(result: Result, ax: Axes | None = None, *, baseline: Result | 
 def calls_per_request(result: Result) -> np.ndarray:
     """Return the mean calls of each service for one request, by outcome: shape (services, 5)."""
     rows = result.attempts_array()
-    counts = np.zeros((len(result.services), len(OUTCOMES)))
+    counts = np.zeros((len(result.services), len(ATTEMPT_OUTCOMES)))
     ended = rows[rows["outcome"] >= 0]
     np.add.at(counts, (ended["service"], ended["outcome"]), 1)
     return counts / max(1, len(result))

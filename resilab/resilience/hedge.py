@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Deadlines, Steps, deadline, interrupt, request_of, start
+from ..engine import Branch, Deadlines, Steps, branch_of, deadline, interrupt, start
 from ..errors import NEVER_HANDLED
 from ..validation import Count, Rule, non_negative, word
 from .base import LivePolicy, Place, Policy
@@ -132,6 +132,7 @@ class LiveHedge(LivePolicy):
         self.hedge_wins += winner > 0
         is_ok, outcome = race.ends[winner]
         if is_ok:
+            race.let_win(winner)
             return outcome
         raise outcome
 
@@ -166,6 +167,7 @@ class _Race:
         self._call = (fn, args)
         self._caller = live.env.active_process
         self._copies: list[Any] = []
+        self._branches: list[Branch | None] = []
         self._wake: simpy.Event | None = None
         self.ends: dict[int, tuple[bool, Any]] = {}
 
@@ -207,8 +209,15 @@ class _Race:
         if number:
             self._live.hedges += 1
             self._live.note("hedge", f"copy {number}")
-        copy = start(self._live.env, self._copy(number), request_of(self._caller), self._caller)
-        self._copies[number] = copy
+        branch = branch_of(self._caller)
+        self._branches.append(branch)
+        self._copies[number] = start(self._live.env, self._copy(number), branch, self._caller)
+
+    def let_win(self, number: int) -> None:
+        """Let the request know of a fallback only if it has answered the copy that wins."""
+        branch = self._branches[number]
+        if branch is not None:
+            branch.win()
 
     def _copy(self, number: int) -> Steps:
         fn, args = self._call

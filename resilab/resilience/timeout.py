@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Deadlines, Steps, abandon, deadline, interrupt, request_of, start
+from ..engine import Deadlines, Steps, abandon, branch_of, deadline, interrupt, start
 from ..errors import TimeoutExceededError
 from ..validation import PositiveOrInfinite, number_or_function, positive
 from .base import LivePolicy, Place, Policy
@@ -116,11 +116,15 @@ class LiveTimeout(LivePolicy):
 
     def _race(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self._caller()
-        work = start(self.env, fn(*args), request_of(caller), caller)
+        branch = branch_of(caller)
+        work = start(self.env, fn(*args), branch, caller)
         began = self.env.now
         entry = self._arm(caller)
         try:
-            return (yield work)
+            value = yield work
+            if branch is not None:
+                branch.win()
+            return value
         except BaseException as error:
             if isinstance(error, simpy.Interrupt) and error.cause is entry:
                 abandon(work)

@@ -228,6 +228,11 @@ class LiveFleet:
 
         return note
 
+    def close(self) -> None:
+        """Write the rows of calls that are inside when the run is stopped and that nobody waits for."""
+        for replica in self.replicas:
+            replica.close()
+
     # What replicas ask
 
     def fails(self, request: Request, send: int) -> bool:

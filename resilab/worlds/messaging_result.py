@@ -78,9 +78,12 @@ class MessagingResult(Result):
         times = np.array([(row[5], row[7]) for row in self.message_rows if row[3] == name]).reshape(-1, 2)
         return steps(times[:, 0], times[:, 1])
 
-    def summary(self) -> pd.Series:
+    def _rows_of(self, chosen: np.ndarray) -> dict[str, Any]:
+        return {"effects": self.effects[chosen]}
+
+    def summary(self, *, warmup: float = 0.0, within: float | None = None) -> pd.Series:
         """Return the headline numbers of `Result.summary`, those of `flow`, and the largest lag."""
-        numbers = super().summary()
+        numbers = super().summary(warmup=warmup, within=within)
         for name, value in self.flow().items():
             if name != "waiting":
                 numbers[name] = float(value)

@@ -77,9 +77,12 @@ class OutboxRunResult(Result):
             "waiting": status["waiting"],
         }
 
-    def summary(self) -> pd.Series:
+    def _rows_of(self, chosen: np.ndarray) -> dict[str, Any]:
+        return {"message_rows": tuple(self.message_rows[number] for number in chosen)}
+
+    def summary(self, *, warmup: float = 0.0, within: float | None = None) -> pd.Series:
         """Return the headline numbers of `Result.summary` and `flow`, transactions, mean_delay, p95_delay."""
-        numbers = super().summary()
+        numbers = super().summary(warmup=warmup, within=within)
         for name, value in self.flow().items():
             numbers[name] = float(value)
         numbers["transactions"] = float(self.transactions)

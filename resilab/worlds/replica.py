@@ -283,6 +283,11 @@ class Replica:
             interrupt(call.below, "the call above has ended")
         self._record(call, outcome, cause)
 
+    def close(self) -> None:
+        """Record the calls inside when the run is stopped."""
+        for call in list(self.inside):
+            self._close(call, OPEN, "")
+
     def _start_queued(self) -> None:
         if not self.has_fault("hang"):
             while self._queue and self.busy < self.fleet.spec.workers:

@@ -99,9 +99,12 @@ class SagaRunResult(Result):
         decisions = [row for row in self.log_rows if row[2] == COMPENSATING or row[4] == "committed"]
         return np.array([row[0] - arrival[row[1]] for row in decisions if row[1] in arrival])
 
-    def summary(self) -> pd.Series:
+    def _rows_of(self, chosen: np.ndarray) -> dict[str, Any]:
+        return {"order_rows": tuple(self.order_rows[number] for number in chosen)}
+
+    def summary(self, *, warmup: float = 0.0, within: float | None = None) -> pd.Series:
         """Return the headline numbers of `Result.summary`, those of `flow`, and p95_decision."""
-        numbers = super().summary()
+        numbers = super().summary(warmup=warmup, within=within)
         for name, value in self.flow().items():
             numbers[name] = float(value)
         times = self.decision_times()
