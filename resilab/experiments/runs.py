@@ -42,6 +42,7 @@ class Workers:
         watch: Called with each finished run: its number among the jobs and its numbers
             or error.
         keeps_errors: Whether an error is a result like any other, or ends the experiment.
+        title: What the progress bar says of the runs.
     """
 
     n_jobs: int | None = None
@@ -50,6 +51,7 @@ class Workers:
     progress: bool | None = None
     watch: Callable[[int, Outcome], None] | None = None
     keeps_errors: bool = False
+    title: str = ""
 
     def __post_init__(self) -> None:
         if self.n_jobs is not None and whole("n_jobs", self.n_jobs, minimum=-1) == 0:
@@ -176,7 +178,8 @@ class Workers:
         is_asked = self.progress is not None or in_notebook
         # None: where no terminal is, a bar would fill a log file with its steps
         is_off = False if is_asked else None
-        with tqdm(total=total, unit="run", leave=False, delay=0.0 if is_asked else PATIENCE, disable=is_off) as bar:
+        style: dict[str, Any] = {"unit": "run", "leave": False, "desc": self.title or None, "disable": is_off}
+        with tqdm(total=total, delay=0.0 if is_asked else PATIENCE, **style) as bar:
             yield bar.update
 
 
