@@ -2,13 +2,13 @@
 
 Policies, the simulated world and the verbs stand at the top. The rest has rooms:
 `rl.errors`, `rl.communication`, `rl.messaging`, `rl.saga`, `rl.outbox`, `rl.health`, `rl.fleet`, `rl.traces`,
-`rl.selection`, `rl.theory`, `rl.plots`, `rl.widgets`.
+`rl.selection`, `rl.experiments`, `rl.theory`, `rl.plots`, `rl.widgets`.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from . import communication, errors, fleet, health, messaging, outbox, saga, selection, theory, traces
+from . import communication, errors, experiments, fleet, health, messaging, outbox, saga, selection, theory, traces
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
     BulkheadFullError,
@@ -19,7 +19,7 @@ from .errors import (
     TimeoutExceededError,
 )
 from .events import EventLog
-from .experiments import compare, intervals, pareto, replicate, sweep
+from .experiments import SLO, Range, compare, intervals, pareto, recommend, replicate, safe_load, sweep, trips
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.result import Result
 from .lab.run import simulate
@@ -47,6 +47,7 @@ from .selection import scorecard
 from .traces import Trace, read_trace
 
 __all__ = [
+    "SLO",
     "AdaptiveThrottle",
     "Backoff",
     "Bulkhead",
@@ -78,6 +79,7 @@ __all__ = [
     "Pareto",
     "Poisson",
     "Policy",
+    "Range",
     "RateLimiter",
     "Replay",
     "ResilienceError",
@@ -104,6 +106,7 @@ __all__ = [
     "compare",
     "compose",
     "errors",
+    "experiments",
     "explore",
     "fleet",
     "health",
@@ -113,7 +116,9 @@ __all__ = [
     "pareto",
     "plots",
     "read_trace",
+    "recommend",
     "replicate",
+    "safe_load",
     "saga",
     "scorecard",
     "selection",
@@ -121,11 +126,12 @@ __all__ = [
     "sweep",
     "theory",
     "traces",
+    "trips",
     "widgets",
 ]
 
 _LAZY = {"Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
-_ROOMS = (errors, communication, messaging, saga, outbox, health, fleet, traces, selection, theory)
+_ROOMS = (errors, communication, messaging, saga, outbox, health, fleet, traces, selection, experiments, theory)
 _ELSEWHERE = {
     "RetryPolicy": "Retry",
     "RetryConfig": "Retry",

@@ -1,6 +1,6 @@
 """Small random problems for `recommend`, with the truth by formula: how often is it wrong, and what does it lose?
 
-python -m tests.random_problems 200
+python -m tests.experiments.random_problems 200
 """
 
 from __future__ import annotations

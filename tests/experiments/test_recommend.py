@@ -14,7 +14,7 @@ from resilab.experiments.recommending import named_situations
 from resilab.experiments.slo import Score
 from resilab.experiments.space import Setting, Space
 from resilab.experiments.stress import with_clients, with_faults, with_load, with_workers
-from tests.random_problems import Problem
+from tests.experiments.random_problems import Problem
 
 CALM = rl.Scenario(rl.Poisson(20), rl.Service(50, 0.05, failure_rate=0.2), duration=30.0)
 SHORT = {"stress": None, "progress": False, "n_jobs": 1}
@@ -168,7 +168,7 @@ class TestVerdicts:
 
     @pytest.mark.slow
     def test_random_problems_are_answered_rightly(self):
-        """Of 200, none was wrong and 90 % were within the indifference; see `tests.random_problems`."""
+        """Of 200, none was wrong and 90 % were within the indifference; see `tests.experiments.random_problems`."""
         judged = [Problem(seed).judge() for seed in range(40)]
         assert sum(is_wrong for _, is_wrong, *_ in judged) <= 2
         losses = [loss for status, _, loss, _ in judged if status in ("meets", "equal", "all")]
