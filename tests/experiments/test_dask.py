@@ -70,6 +70,17 @@ def test_a_sweep_completes_when_a_worker_is_killed_in_the_middle(client):
     wait_for_another(client, victim)
 
 
+def test_a_recommendation_is_the_same_on_it(client):
+    day = rl.Scenario(rl.Poisson(20), rl.Service(50, 0.05, failure_rate=0.2), duration=20.0)
+    arguments = {"slo": rl.SLO(within=1.0, answered=0.98), "max_retries": [0, 1, 2, 3], "progress": False}
+    alone = rl.recommend(retries, day, n_jobs=1, **arguments)
+    assert rl.recommend(retries, day, client=client, **arguments).table.equals(alone.table)
+
+
+def retries(max_retries: int = 0) -> rl.Policy:
+    return rl.Retry(max_retries, initial_delay=0.01)
+
+
 class OddError(Exception):
     def __init__(self, *, code: int) -> None:
         super().__init__(f"code {code}")
