@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from ..experiments.measures import headline
 from ..lab.records import DEGRADED, SUCCESS
 from ..lab.result import Result
 from ..validation import Spec, word
@@ -60,7 +61,7 @@ class Number(Spec):
     name: str
 
     def __call__(self, result: Result) -> float:
-        return float(result.summary()[self.name])
+        return headline(result)[self.name]
 
 
 @dataclass(frozen=True)
