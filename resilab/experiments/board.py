@@ -103,18 +103,8 @@ class Board:
                     if (setting, name, seed) not in self.runs:
                         keys.append((setting, name, seed))
                         label = f"the setting {setting} in {name}"
-                        record = None if self.play.get("record") is None else self.play["record"]
-                        jobs.append(
-                            Job(
-                                scenario,
-                                seed,
-                                wanted,
-                                self.play.get("horizon"),
-                                bool(record),
-                                self.play.get("run"),
-                                label,
-                            )
-                        )
+                        play: PlayOptions = {**self.play, "record": bool(self.play.get("record"))}
+                        jobs.append(Job(scenario, seed, wanted, **play, label=label))
         results = Workers(**self.work, keeps_errors=True, title=self.doing).run(jobs)
         for key, result in zip(keys, results, strict=True):
             if result is not None:

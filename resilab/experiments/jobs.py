@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..lab.run import simulate
-from ..validation import Spec, function, whole
+from ..validation import NonNegative, Spec, function, whole
 from .failures import PackedError, WorkerLostError, pack
 from .measures import Measures
 
@@ -26,6 +26,7 @@ class Job(Spec):
         horizon: Seconds after which the run stops, or None.
         record: Whether attempts and events are recorded; None decides by the measures.
         run: Plays scenario and seed instead of `simulate`, or None.
+        warmup: Seconds whose arrivals are left out of what is measured, or None.
         label: Names the run in error messages.
     """
 
@@ -35,6 +36,7 @@ class Job(Spec):
     horizon: float | None = None
     record: bool | None = None
     run: Callable[[Any, int], Any] | None = None
+    warmup: NonNegative | None = None
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -44,17 +46,21 @@ class Job(Spec):
     @property
     def identity(self) -> tuple[Any, ...]:
         """What decides the numbers of the run."""
-        return (self.scenario, self.seed, self.measures, self.horizon, self.record, self.run)
+        return (self.scenario, self.seed, self.measures, self.horizon, self.record, self.run, self.warmup)
 
     def play(self) -> Outcome:
         """Do the run and return its numbers, or its error with a note that names the run."""
         try:
-            if self.run is not None:
-                return self.measures.of(self.run(self.scenario, self.seed))
-            record = self.measures.needs_records if self.record is None else self.record
-            return self.measures.of(simulate(self.scenario, self.seed, horizon=self.horizon, record=record))
+            result = self._result()
+            return self.measures.of(result.window(self.warmup) if self.warmup else result)
         except (Exception, SystemExit) as error:
             return self.blame(error)
+
+    def _result(self) -> Any:
+        if self.run is not None:
+            return self.run(self.scenario, self.seed)
+        record = self.measures.needs_records if self.record is None else self.record
+        return simulate(self.scenario, self.seed, horizon=self.horizon, record=record)
 
     def blame(self, error: BaseException) -> BaseException:
         """Return *error* with a note that names the run."""

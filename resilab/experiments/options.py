@@ -16,6 +16,7 @@ class PlayOptions(TypedDict, total=False):
     horizon: float | None
     record: bool | None
     run: Callable[[Any, int], Any] | None
+    warmup: float | None
 
 
 class WorkOptions(TypedDict, total=False):
@@ -33,7 +34,12 @@ class Options(PlayOptions, WorkOptions, total=False):
 
 def play_options(options: Options) -> PlayOptions:
     """Return those of the options that say how a run is played."""
-    return {"horizon": options.get("horizon"), "record": options.get("record"), "run": options.get("run")}
+    return {
+        "horizon": options.get("horizon"),
+        "record": options.get("record"),
+        "run": options.get("run"),
+        "warmup": options.get("warmup"),
+    }
 
 
 def work_options(options: Options | WorkOptions) -> WorkOptions:

@@ -70,7 +70,7 @@ def recommend(
         confidence: With which the choice meets the SLO, from 0.5 to 1.
         budget: Runs after which nothing more is looked at, but for the verification.
         seed: The first seed.
-        **options_and_knobs: horizon, record, run, n_jobs, client, cache and progress, as in
+        **options_and_knobs: horizon, record, run, warmup, n_jobs, client, cache and progress, as in
             `replicate`; and the arguments of *policy* to choose, each a list of choices, a
             pair (low, high), or a `Range`.
 
@@ -176,4 +176,4 @@ def _complexity(race: Race, setting: Setting, present: Setting) -> tuple[int, in
     return count, changes
 
 
-_OPTIONS = ("horizon", "record", "run", "n_jobs", "client", "cache", "progress")
+_OPTIONS = ("horizon", "record", "run", "warmup", "n_jobs", "client", "cache", "progress")

@@ -42,6 +42,8 @@ def replicate(
             numbers of the summary that need it; False makes functions faster that do not.
         run: Plays (scenario, seed) and returns a result, instead of `simulate`. With
             *metrics* as a function, any model of your own can be replicated.
+        warmup: Seconds from the start whose arrivals are left out of all that is measured: a
+            queue that begins empty is too short at first. None leaves out none.
         n_jobs: Worker processes; -1 is one a core, 1 none. None starts workers only if
             more than a second of work is left after a short trial.
         client: A `dask.distributed.Client`: its cluster does the runs.

@@ -31,6 +31,7 @@ def sweep(
     horizon: float | None = None,
     record: bool | None = None,
     run: Callable[[Any, int], Any] | None = None,
+    warmup: float | None = None,
     n_jobs: int | None = None,
     client: Any = None,
     cache: str | os.PathLike[str] | None = None,
@@ -50,7 +51,7 @@ def sweep(
         seed: Seed of the first run of each setting; the others have the seeds after it.
         metrics: As in `replicate`.
         confidence: Of the limits, from 0 to 1.
-        horizon, record, run, n_jobs, client, cache, progress: As in `replicate`.
+        horizon, record, run, warmup, n_jobs, client, cache, progress: As in `replicate`.
         watch: Called with each run when it has ended, in any order: a dict of the
             setting, the seed and the numbers.
         **grid: Arguments of *build*, each with its list of values: every combination is
@@ -80,7 +81,9 @@ def sweep(
     if watch is not None:
         function("watch", watch)
     options = {"replications": replications, "seed": seed, "confidence": confidence, "horizon": horizon}
-    _refuse_lists(options | {"record": record, "n_jobs": n_jobs, "cache": cache, "progress": progress})
+    _refuse_lists(
+        options | {"record": record, "warmup": warmup, "n_jobs": n_jobs, "cache": cache, "progress": progress}
+    )
     ratio("confidence", confidence)
     wanted = measures(metrics)
     points = _points(settings, grid)
@@ -89,7 +92,7 @@ def sweep(
     jobs, owners = [], []
     for number, scenario in scenarios.items():
         for each in seeds:
-            jobs.append(Job(scenario, each, wanted, horizon, record, run, f"the setting {points[number]}"))
+            jobs.append(Job(scenario, each, wanted, horizon, record, run, warmup, f"the setting {points[number]}"))
             owners.append(number)
 
     def tell(number: int, result: Any) -> None:

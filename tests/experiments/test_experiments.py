@@ -159,6 +159,18 @@ class TestReplicate:
         )
         assert frame["value"].tolist() == [0.0, 2.0, 4.0]
 
+    def test_a_warmup_is_left_out_in_every_experiment(self):
+        queue = rl.Scenario(rl.Poisson(9.0), rl.Service(1, rl.Exponential(0.1)), duration=60.0)
+        alone = rl.simulate(queue, 3).window(20.0).summary()["mean_latency"]
+        arguments = {"seed": 3, "metrics": "mean_latency", "warmup": 20.0}
+        assert rl.replicate(queue, 1, **arguments)["mean_latency"][0] == alone
+        swept = rl.sweep(lambda rate: queue.replace(workload=rl.Poisson(rate)), rate=[9.0], replications=1, **arguments)
+        assert swept["mean_latency"][0] == alone
+        compared = rl.compare({"a": queue, "b": queue}, replications=2, **arguments)
+        assert compared["baseline"][0] == rl.replicate(queue, 2, **arguments)["mean_latency"].mean()
+        with pytest.raises(ValueError, match="warmup must be >= 0"):
+            rl.replicate(queue, 1, warmup=-1.0)
+
     def test_an_error_names_the_seed(self):
         def fails(result):
             raise KeyError("no such column")
@@ -194,7 +206,7 @@ class TestReplicate:
 def test_help_shows_the_options_by_name():
     for experiment in (rl.replicate, rl.compare, rl.sweep):
         names = inspect.signature(experiment).parameters
-        assert {"horizon", "record", "run", "n_jobs", "client", "cache", "progress"} <= names.keys()
+        assert {"horizon", "record", "run", "warmup", "n_jobs", "client", "cache", "progress"} <= names.keys()
     assert "n_jobs" in inspect.signature(rl.scorecard).parameters
 
 
