@@ -1,14 +1,32 @@
 """resilab: an interactive lab for resilience patterns on a simulated clock.
 
 Policies, the simulated world and the verbs stand at the top. The rest has rooms:
-`rl.errors`, `rl.communication`, `rl.messaging`, `rl.saga`, `rl.outbox`, `rl.health`, `rl.fleet`, `rl.traces`,
-`rl.selection`, `rl.experiments`, `rl.theory`, `rl.plots`, `rl.widgets`.
+`rl.errors`, `rl.communication`, `rl.messaging`, `rl.saga`, `rl.outbox`, `rl.health`, `rl.fleet`,
+`rl.traces`, `rl.configs`, `rl.selection`, `rl.experiments`, `rl.theory`, `rl.plots`, `rl.widgets`.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from . import communication, errors, experiments, fleet, health, messaging, outbox, saga, selection, theory, traces
+from . import (
+    communication as _communication,
+)
+from . import (
+    errors,
+    fleet,
+    health,
+    messaging,
+    outbox,
+    saga,
+    theory,
+    traces,
+)
+from . import (
+    experiments as _experiments,
+)
+from . import (
+    selection as _selection,
+)
 from .distributions import Constant, Empirical, Exponential, Gamma, LogNormal, Mixture, Pareto, Uniform
 from .errors import (
     BulkheadFullError,
@@ -19,7 +37,7 @@ from .errors import (
     TimeoutExceededError,
 )
 from .events import EventLog
-from .experiments import SLO, Range, compare, intervals, pareto, recommend, replicate, safe_load, sweep, trips
+from .experiments import SLO, Range, compare, pareto, recommend, replicate, safe_load, sweep, trips
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.result import Result
 from .lab.run import simulate
@@ -43,8 +61,7 @@ from .resilience.retry import Retry
 from .resilience.retry_budget import RetryBudget
 from .resilience.timeout import Timeout
 from .resilience.windows import CountWindow, TimeWindow
-from .selection import scorecard
-from .traces import Trace, read_trace
+from .traces import read_trace
 
 __all__ = [
     "SLO",
@@ -99,18 +116,15 @@ __all__ = [
     "TimeWindow",
     "Timeout",
     "TimeoutExceededError",
-    "Trace",
     "Uniform",
     "chain",
-    "communication",
     "compare",
     "compose",
+    "configs",
     "errors",
-    "experiments",
     "explore",
     "fleet",
     "health",
-    "intervals",
     "messaging",
     "outbox",
     "pareto",
@@ -120,18 +134,15 @@ __all__ = [
     "replicate",
     "safe_load",
     "saga",
-    "scorecard",
-    "selection",
     "simulate",
     "sweep",
     "theory",
     "traces",
     "trips",
-    "widgets",
 ]
 
-_LAZY = {"Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets"}
-_ROOMS = (errors, communication, messaging, saga, outbox, health, fleet, traces, selection, experiments, theory)
+_LAZY = {"Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets", "configs": "configs"}
+_ROOMS = (errors, _communication, messaging, saga, outbox, health, fleet, traces, _selection, _experiments, theory)
 _ELSEWHERE = {
     "RetryPolicy": "Retry",
     "RetryConfig": "Retry",
@@ -145,7 +156,7 @@ _ELSEWHERE = {
 
 
 if TYPE_CHECKING:
-    from . import plots, widgets
+    from . import configs, plots
     from .widgets import Slider, explore
 else:
 

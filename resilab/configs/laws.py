@@ -40,7 +40,7 @@ def law_of(retry: Retry) -> Law:
         spread = {"full": 1.0, "equal": 0.5, "reference": 0.1}.get(jitter, 0.0)
         return Law(kind, retry.initial_delay, retry.backoff_multiplier, retry.max_delay, jitter, spread)
     word = str(backoff.jitter) if isinstance(backoff.jitter, str) else "function"
-    first, kind = backoff.initial_delay, backoff.kind
+    first, kind = backoff.initial_delay, backoff.kind if isinstance(backoff.kind, str) else "function"
     if kind in ("list", "cycle"):
         first = backoff.delays[0]
     elif kind == "exponential" and backoff.multiplier == 1:

@@ -41,7 +41,7 @@ def all_specs() -> list[type[Spec]]:
 LEFT_OUT = {
     *("Distribution", "Policy", "Workload", "World"),  # bases without fields
     "Response",  # the answer to a call
-    *("Job", "Measures", "Case", "Number", "SuccessRate"),  # values that no user makes
+    *("Job", "Measures", "Case", "Number", "SuccessRate", "Score", "ComesBack"),  # values that no user makes
     "CreateOrderSaga",  # holds live services
 }
 LISTS_OF_THEIR_OWN = {"Fallback.levels", "Service.faults", "Tier.faults", "Trace.bad_rows"}
@@ -60,6 +60,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Bulkhead": {"max_concurrent": 3, "max_queue": 2, "max_wait": 0.5},
     "CapacityLoss": {"start": 1.0, "duration": 2.0},
     "ClosedLoop": {"users": 3, "think_time": 1.0},
+    "SLO": {"within": 0.8},
+    "Range": {"low": 0.1, "high": 2.0},
+    "Cost": {"incidents": 2.0, "lost_request": 1.0},
     "ConnectionPool": {"max_size": 3, "acquire_timeout": 1.0, "idle_timeout": 5.0, "max_lifetime": 60.0},
     "Constant": {"value": 1.0},
     "CountWindow": {"size": 10},
