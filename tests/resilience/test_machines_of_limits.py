@@ -104,7 +104,7 @@ class RateLimiterMachine(Machine):
         self.live = rl.RateLimiter(permits, period, kind, burst, self.max_wait).bind(self.env)
         self.account = {
             "token_bucket": lambda: Bucket(Fraction(permits) / Fraction(period), burst or permits, start),
-            "cycle": lambda: Slots(permits, period, 0.0),
+            "cycle": lambda: Slots(permits, period, start),  # as in resilience4j, from when it was made
             "bursty": lambda: Slots(permits, period, start),
             "smooth": lambda: Slots(1, period / permits, start),
             "sliding_log": lambda: Log(permits, period),
