@@ -11,7 +11,8 @@ from .text import TraceError
 
 NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 """Nanoseconds of each unit. Times are whole nanoseconds until the very end: floats since 1970 are not exact."""
-ROLES = ("start", "duration", "status")
+ROLES = ("start", "duration", "status", "outcome", "endpoint")
+OPTIONAL = {"status", "outcome", "endpoint"}
 
 _UNIT_WORDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
@@ -37,6 +38,8 @@ _DURATION_NAMES = _words(
 _STATUS_NAMES = _words(
     "status status_code http_status http_status_code http_code code response_code response_status sc_status"
 )
+_OUTCOME_NAMES = _words("outcome result success succeeded ok verdict")
+_ENDPOINT_NAMES = _words("path uri url endpoint route operation operation_name label request_uri path_template")
 _MAX_LENGTH = 100
 _MAX_DURATION = 10**9 * NANOSECONDS["s"]
 _MAX_TIME = 8 * 10**18  # nanoseconds from 1970 to 2223; differences stay within 64 bits
@@ -87,24 +90,29 @@ def split_unit(header: str) -> tuple[str, str | None]:
     return "_".join(words), unit
 
 
-def find_columns(
-    header: Sequence[str], columns: Mapping[str, str | None] | None, timestamp: str
-) -> dict[str, int | None]:
-    """Return the index of the column of each role; a role that is mapped to None has none."""
+def named_once(header: Sequence[str]) -> None:
+    """Refuse a header that names a column twice; columns without a name do not count."""
     seen: set[str] = set()
     for name in header:
         if name and name in seen:
             raise TraceError(f"the header must name each column once, got {name!r} twice")
         seen.add(name)
+
+
+def find_columns(
+    header: Sequence[str], columns: Mapping[str, str | None] | None, timestamp: str
+) -> dict[str, int | None]:
+    """Return the index of the column of each role; a role that is mapped to None has none."""
     named = {("start" if role == "timestamp" else role): name for role, name in (columns or {}).items()}
     unknown = set(named) - set(ROLES)
     if unknown or len(named) != len(columns or {}):
-        raise TraceError(f"columns must map 'start' (or 'timestamp'), 'duration', 'status', got {columns!r}")
+        listed = "'start' (or 'timestamp'), 'duration', 'status', 'outcome', 'endpoint'"
+        raise TraceError(f"columns must map {listed}, got {columns!r}")
     indices: dict[str, int | None] = {}
-    for role in ROLES:
+    for role in ("start", "duration", "outcome", "endpoint", "status"):
         if role not in named:
-            indices[role] = _guess_column(header, role, timestamp)
-        elif named[role] is None and role == "status":
+            indices[role] = _guess_column(header, role, timestamp, indices.get("outcome") is not None)
+        elif named[role] is None and role in OPTIONAL:
             indices[role] = None
         elif named[role] in header:
             indices[role] = list(header).index(named[role])  # type: ignore[arg-type]
@@ -115,16 +123,33 @@ def find_columns(
     return indices
 
 
-def _guess_column(header: Sequence[str], role: str, timestamp: str) -> int:
+def is_duration(name: str) -> bool:
+    """Say whether a column has a usual name of a duration."""
+    return split_unit(name)[0] in _DURATION_NAMES
+
+
+def only_ends(header: Sequence[str]) -> bool:
+    """Say whether a header has a time of the end and none that may be the start."""
+    bases = {split_unit(name)[0] for name in header}
+    return bool(bases & _END_NAMES) and not bases & (_START_NAMES | _NEUTRAL_NAMES)
+
+
+def _guess_column(header: Sequence[str], role: str, timestamp: str, has_outcome: bool) -> int | None:
     bases = [split_unit(name)[0] for name in header]
     names = {
         "start": _NEUTRAL_NAMES | (_START_NAMES if timestamp == "start" else _END_NAMES),
         "duration": _DURATION_NAMES,
         "status": _STATUS_NAMES,
+        "outcome": _OUTCOME_NAMES,
+        "endpoint": _ENDPOINT_NAMES,
     }[role]
     found = [index for index, base in enumerate(bases) if base in names]
     if len(found) == 1:
         return found[0]
+    if role in ("outcome", "endpoint"):
+        return found[0] if found else None
+    if role == "status" and not found and has_outcome:
+        return None
     if found:
         listed = _listed([header[index] for index in found])
         raise TraceError(f"several columns may be the {role}: {listed}; say which: columns={{{role!r}: ...}}")

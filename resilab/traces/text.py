@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from itertools import islice
+from typing import IO
 
 DELIMITERS = (",", ";", "\t")
 MAX_BYTES = 2**30
@@ -44,12 +45,30 @@ def read_text(path: str | os.PathLike[str], encoding: str) -> str:
         raise TraceError(f"{path} is not {encoding} text ({error}); name its encoding: encoding='latin-1'") from None
 
 
-def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+def begins_with(path: str | os.PathLike[str], mark: bytes) -> bool:
+    """Say whether a file begins with these bytes."""
     with open(path, "rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
+        return file.read(len(mark)) == mark
+
+
+def _unpacked(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a plain, gzip or zstd file; its content says which it is."""
+    if begins_with(path, b"\x1f\x8b"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if not begins_with(path, b"\x28\xb5\x2f\xfd"):
+        return open(path, "rb")
+    try:
+        import zstandard
+    except ImportError:
+        raise TraceError(f"{path} is packed by zstd: pip install zstandard, or unpack it first") from None
+    stream: IO[bytes] = zstandard.open(path, "rb")
+    return stream
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     chunks = []
     size = 0
-    with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
+    with _unpacked(path) as file:
         try:
             while chunk := file.read(_CHUNK):
                 chunks.append(chunk)
@@ -60,6 +79,10 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
             raise TraceError(f"{path} is truncated: its gzip data stop after {size} bytes of text") from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise TraceError(f"{path} is damaged gzip data: {error}") from None
+        except Exception as error:
+            if type(error).__name__ != "ZstdError":
+                raise
+            raise TraceError(f"{path} is damaged zstd data: {error}") from None
     return b"".join(chunks)
 
 
@@ -89,6 +112,18 @@ class Lines:
             return len(self._row(self._next, delimiter)[0])
         except csv.Error:
             return 0
+
+    def head(self, count: int) -> list[str]:
+        """Return the first lines that are not blank, without moving."""
+        found = (line for line in islice(self._lines, self._next, None) if line and not line.isspace())
+        return list(islice(found, count))
+
+    def plain(self) -> Iterator[tuple[int, str]]:
+        """Yield each line that is not blank, with its number from 1."""
+        for index in range(self._next, len(self._lines)):
+            line = self._lines[index]
+            if line and not line.isspace():
+                yield index + 1, line
 
     def header(self) -> list[str]:
         """Return the fields of the first row that is not blank, and move behind it."""

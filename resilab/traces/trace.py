@@ -51,15 +51,19 @@ class Trace(Spec):
 
     Attributes:
         start: Seconds at which each request began, from the first one on.
-        duration: Seconds from the start to the answer.
-        status: Status code of each request; None if the log has none.
+        duration: Seconds from the start to the answer; NaN where the log has none.
+        status: Status code of each request, 0 if it has none; None if the log has none.
         failed: Whether each request counts as failed; None if unknown.
+        timed_out: Whether each request ended at a time limit, so that its duration is a
+            lower bound; None if unknown.
+        endpoint: What each request asked for; None if the log does not say.
         line: Line of the log that each request comes from; None if there was no log.
         bad_rows: What was left out, as `BadRow(line, reason, text)`.
         tick: Step of the clock that wrote the log, in seconds, as far as the
             timestamps show it; at most 1.
         timestamp: What the log's clock says: "start" or "end" of a request.
         span: Seconds that the trace covers. None is up to the last start.
+        understood: What the reader took the columns of the log for, in one line.
 
     Example:
         >>> trace = Trace(start=[0.0, 0.5, 2.0], duration=[0.1, 0.3, 0.2], failed=[False, True, False])
@@ -73,18 +77,21 @@ class Trace(Spec):
     duration: Any
     status: Any = None
     failed: Any = None
+    timed_out: Any = None
+    endpoint: Any = None
     line: Any = None
     bad_rows: tuple[BadRow, ...] = ()
     tick: float = _NANOSECOND
     timestamp: str = "start"
     span: float | None = None
+    understood: str = ""
 
     def __post_init__(self) -> None:
         start = _seconds("start", self.start)
         order = np.argsort(start, kind="stable")
         self._keep("start", start[order])
-        self._keep("duration", _seconds("duration", self.duration)[_same_length("duration", self.duration, order)])
-        for name, kind in (("status", np.int16), ("failed", np.bool_), ("line", np.int64)):
+        self._keep("duration", _durations(self.duration)[_same_length("duration", self.duration, order)])
+        for name, kind in _KINDS.items():
             values = getattr(self, name)
             if values is not None:
                 self._keep(name, _exactly(name, values, kind)[_same_length(name, values, order)])
@@ -101,13 +108,16 @@ class Trace(Spec):
         object.__setattr__(self, name, values)
 
     def _fields(self) -> tuple[Any, ...]:
-        names = ("start", "duration", "status", "failed", "line", "bad_rows", "tick", "timestamp", "span")
+        names = ("start", "duration", *_KINDS, "bad_rows", "tick", "timestamp", "span", "understood")
         return tuple(getattr(self, name) for name in names)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
             return NotImplemented
-        return all(np.array_equal(mine, theirs) for mine, theirs in zip(self._fields(), other._fields(), strict=True))
+        pairs = zip(self._fields()[:-1], other._fields()[:-1], strict=True)  # not the line for the reader
+        return np.array_equal(self.duration, other.duration, equal_nan=True) and all(
+            np.array_equal(mine, theirs) for place, (mine, theirs) in enumerate(pairs) if place != 1
+        )
 
     def __hash__(self) -> int:
         return hash((self.start.tobytes(), self.duration.tobytes(), self.tick, self.timestamp, self.span))
@@ -129,6 +139,12 @@ class Trace(Spec):
         return float("nan") if self.failed is None else float(self.failed.mean())
 
     @property
+    def known(self) -> np.ndarray:
+        """The durations that the log has, in seconds."""
+        found: np.ndarray = self.duration[~np.isnan(self.duration)]
+        return found
+
+    @property
     def rate(self) -> float:
         """Requests per second of `span`; NaN for a span of 0."""
         return len(self) / self.span if self.span else float("nan")
@@ -148,11 +164,57 @@ class Trace(Spec):
         if first == last:
             raise TraceError(f"no request begins from {start} to {end} s; the trace covers 0 to {self.span:.6g} s")
         part = slice(first, last)
-        arrays = {
-            name: None if getattr(self, name) is None else getattr(self, name)[part]
-            for name in ("duration", "status", "failed", "line")
-        }
-        return self.replace(start=np.maximum(self.start[part] - start, 0.0), span=end - start, **arrays)
+        return self.replace(start=np.maximum(self.start[part] - start, 0.0), span=end - start, **self._part(part))
+
+    def _part(self, chosen: Any) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in ("duration", *_KINDS)}
+        return {name: None if array is None else array[chosen] for name, array in values.items()}
+
+    def where(self, chosen: Any) -> Trace:
+        """Return some of the requests; times and span stay.
+
+        Args:
+            chosen: True or False for each request.
+
+        Raises:
+            TraceError: None is chosen.
+
+        Example:
+            >>> trace = Trace(start=[0.0, 0.5, 2.0], duration=[0.1, 0.3, 0.2])
+            >>> len(trace.where(trace.duration > 0.15))
+            2
+        """
+        mask = np.asarray(chosen)
+        if mask.dtype != np.bool_ or mask.shape != self.start.shape:
+            raise ValueError(
+                f"chosen must be True or False for each of {len(self)} requests, got {reprlib.repr(chosen)}"
+            )
+        if not mask.any():
+            raise TraceError("no request is chosen")
+        return self.replace(start=self.start[mask], **self._part(mask))
+
+    def endpoints(self) -> pd.Series:
+        """Return how many requests each endpoint has, the most first; empty if the log does not say."""
+        import pandas as pd
+
+        names = pd.Series([] if self.endpoint is None else self.endpoint, dtype=object)
+        return names.value_counts().rename("requests").rename_axis("endpoint")
+
+    def only(self, endpoint: str) -> Trace:
+        """Return the requests of one endpoint.
+
+        Raises:
+            TraceError: There is none; the message lists the endpoints.
+
+        Example:
+            >>> trace = Trace(start=[0.0, 1.0], duration=[0.1, 0.2], endpoint=["/orders/{id}", "/health"])
+            >>> trace.only("/health").duration.tolist()
+            [0.2]
+        """
+        if self.endpoint is None or endpoint not in self.endpoint:
+            known = ", ".join(map(repr, self.endpoints().index[:20])) or "the log names none"
+            raise TraceError(f"no request has the endpoint {endpoint!r}: {known}")
+        return self.where(np.asarray(self.endpoint == endpoint, dtype=np.bool_))
 
     def workload(self, spread: bool = True) -> Replay:
         """Return the arrivals of the trace as a workload.
@@ -164,7 +226,7 @@ class Trace(Spec):
         """
         if not spread:
             return Replay(self.start)
-        stamp = self.start if self.timestamp == "start" else self.start + self.duration
+        stamp = self.start if self.timestamp == "start" else self.start + np.nan_to_num(self.duration)
         ticks = np.rint((stamp - stamp.min()) / self.tick).astype(np.int64)
         _, which, counts = np.unique(ticks, return_inverse=True, return_counts=True)
         order = np.argsort(which, kind="stable")
@@ -192,6 +254,7 @@ class Trace(Spec):
             values = values[self.failed if of == "failure" else ~self.failed]
         elif of == "failure":
             values = values[:0]
+        values = values[~np.isnan(values)]
         if not len(values):
             raise TraceError(f"the trace has no requests of the kind {of!r}")
         return Empirical(values)
@@ -199,20 +262,23 @@ class Trace(Spec):
     def in_flight(self) -> pd.Series:
         """Return how many requests are under way, as an exact step function of time.
 
+        Requests without a duration are left out.
+
         Compare it with `result.timeline("in_flight")`.
         """
         import pandas as pd
 
-        times, values = steps(self.start, self.start + self.duration)
+        has_end = ~np.isnan(self.duration)
+        times, values = steps(self.start[has_end], (self.start + self.duration)[has_end])
         return pd.Series(values, index=pd.Index(times, name="time"), name="in_flight")
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a request: start, end, duration in seconds, and status, failed, line where known."""
+        """One row a request: start, end, duration in seconds, and what else is known of it."""
         import pandas as pd
 
         frame = pd.DataFrame({"start": self.start, "end": self.start + self.duration, "duration": self.duration})
-        for name in ("status", "failed", "line"):
+        for name in _KINDS:
             if getattr(self, name) is not None:
                 frame[name] = getattr(self, name)
         return frame
@@ -220,16 +286,18 @@ class Trace(Spec):
     def summary(self) -> pd.Series:
         """Return the headline numbers.
 
-        requests, bad_rows, span and tick in seconds, rate per second, failure_rate;
+        requests, those without_duration, bad_rows, span and tick in seconds, rate per second, failure_rate;
         mean, p50, p95, p99 and max of all durations in seconds; in_flight, the mean
         number of requests under way, which is rate * mean (Little's law).
         """
         import pandas as pd
 
-        p50, p95, p99 = np.percentile(self.duration, (50, 95, 99))
-        mean = float(self.duration.mean())
+        durations = self.known if len(self.known) else np.array([np.nan])
+        p50, p95, p99 = np.percentile(durations, (50, 95, 99))
+        mean = float(durations.mean())
         numbers = {
             "requests": len(self),
+            "without_duration": len(self) - len(self.known),
             "bad_rows": len(self.bad_rows),
             "span": self.span,
             "tick": self.tick,
@@ -239,7 +307,7 @@ class Trace(Spec):
             "p50": p50,
             "p95": p95,
             "p99": p99,
-            "max": self.duration.max(),
+            "max": durations.max(),
             "in_flight": self.rate * mean,
         }
         return pd.Series(numbers, dtype=float, name="trace")
@@ -252,20 +320,38 @@ def _seconds(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def _durations(values: Any) -> np.ndarray:
+    """Return durations in an array; NaN is one that the log does not say."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu" or array.ndim != 1 or not len(array):
+        return _seconds("duration", values)
+    is_missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), dtype=np.bool_)
+    if not is_missing.all():
+        _seconds("duration", array[~is_missing])
+    return array.astype(float)
+
+
 def _exactly(name: str, values: Any, kind: type) -> np.ndarray:
     """Return *values* in an array of that kind; refuse what it would change, such as NaN in a status."""
     try:
         given = np.array(values)
         with np.errstate(invalid="ignore"):
             array: np.ndarray = given.astype(kind)
-        if given.dtype.kind in "biufO" and np.array_equal(array, given):
+        if kind is np.object_ or (given.dtype.kind in "biufO" and np.array_equal(array, given)):
             return array
     except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"{name} must hold {_WORDS[kind]}, got {reprlib.repr(values)}")
 
 
-_WORDS = {np.int16: "status codes", np.int64: "whole numbers", np.bool_: "True or False"}
+_KINDS: dict[str, type] = {
+    "status": np.int16,
+    "failed": np.bool_,
+    "timed_out": np.bool_,
+    "endpoint": np.object_,
+    "line": np.int64,
+}
+_WORDS = {np.object_: "texts", np.int16: "status codes", np.int64: "whole numbers", np.bool_: "True or False"}
 
 
 def _same_length(name: str, values: Any, order: np.ndarray) -> np.ndarray:

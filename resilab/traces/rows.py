@@ -1,0 +1,265 @@
+"""Rows of a log, batch by batch, into a trace; bad ones are counted."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Container, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .columns import find_columns, known_unit, only_ends, split_unit
+from .layouts import Batch, Layout
+from .text import Lines, TraceError, is_damaged
+from .trace import BadRow, Trace
+from .values import FAILED, TIMED_OUT, TIMEOUT_CODES, UNSAID, Column, read_durations_of, read_outcomes, read_times
+
+_IDENTIFIER = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F-]{16,})(?=/|$)", re.MULTILINE)
+_QUERY = re.compile(r"[?#][^\n]*")
+
+
+class _Part(NamedTuple):
+    """The good rows of a batch."""
+
+    line: np.ndarray
+    stamp: np.ndarray
+    forms: list[str]
+    duration: np.ndarray
+    status: np.ndarray
+    said: np.ndarray
+    endpoint: list[str] | None
+
+
+class Reader:
+    """Reads batches of texts into arrays, and keeps account of bad rows."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        columns: Mapping[str, str | None] | None,
+        timestamp: str | None,
+        time_unit: str | None,
+        duration_unit: str | None,
+        decimal: str,
+        encoding: str,
+    ) -> None:
+        self._layout = layout
+        self._columns = columns
+        self._timestamp = timestamp
+        self._time_unit = time_unit or layout.time_unit
+        self._duration_unit = known_unit("duration_unit", duration_unit) or layout.duration_unit
+        self._decimal = decimal
+        self._encoding = encoding
+        self._names: dict[str, str | None] | None = None
+        self._parts: list[_Part] = []
+        self._bad: list[BadRow] = []
+        self._without_unit = 0
+        self._not_requests = 0
+        self._lines: Lines | None = None
+
+    def __len__(self) -> int:
+        return sum(len(part.line) for part in self._parts)
+
+    def read(self, batch: Batch, lines: Lines | None, most: int | None) -> None:
+        """Read a batch, at most so many rows of it."""
+        self._lines = lines
+        names = self._names_in(batch)
+        numbers, texts = batch.lines, batch.columns
+        if only := self._layout.only:
+            keep = [value == only[1] for value in texts.get(only[0], [])]
+            self._not_requests += len(keep) - sum(keep)
+            numbers, texts = _where(keep, numbers, texts)
+        if most is not None:
+            numbers, texts = numbers[:most], {name: values[:most] for name, values in texts.items()}
+        for number, reason in batch.bad:
+            self._leave_out(number, reason)
+        count = len(numbers)
+        reasons = self._damaged(texts, count)
+        start = read_times(self._pick(texts, names["start"], count, True), self._time_unit)
+        duration = read_durations_of(self._pick(texts, names["duration"], count, True), self._duration_unit)
+        status = None if names["status"] is None else self._pick(texts, names["status"], count)
+        words = None if names["outcome"] is None else self._pick(texts, names["outcome"], count)
+        if words is not None and self._layout.translate is not None:
+            words = [self._layout.translate(word) for word in words]
+        outcomes = read_outcomes(status, words, count)
+        knows_nothing = {} if status is not None or words is not None else _missing(duration)
+        for found in (start.reasons, duration.reasons, outcomes.reasons, knows_nothing):
+            reasons = found | reasons
+        for place in sorted(reasons):
+            self._leave_out(numbers[place], reasons[place])
+        good = np.setdiff1d(np.arange(count), np.fromiter(reasons, dtype=np.int64))
+        forms = start.forms or []
+        endpoints = None if names["endpoint"] is None else _endpoints(self._pick(texts, names["endpoint"], count))
+        self._parts.append(
+            _Part(
+                np.array(numbers, dtype=np.int64)[good],
+                start.values[good],
+                [forms[place] for place in good.tolist()] if reasons else forms,
+                duration.values[good],
+                outcomes.status[good],
+                outcomes.said[good],
+                None if endpoints is None else [endpoints[place] for place in good.tolist()],
+            )
+        )
+
+    def _names_in(self, batch: Batch) -> dict[str, str | None]:
+        """Find the columns, once: in the first batch."""
+        if self._names is None:
+            header = list(batch.columns)
+            given = dict(self._layout.columns) | dict(self._columns or {})
+            if "timestamp" in (self._columns or {}):
+                given.pop("start", None)
+            if self._timestamp is None:
+                self._timestamp = "end" if not given and only_ends(header) else self._layout.timestamp
+            indices = find_columns(header, given or None, self._timestamp)
+            self._names = {role: None if index is None else header[index] for role, index in indices.items()}
+            self._time_unit = self._time_unit or split_unit(str(self._names["start"]))[1]
+            self._duration_unit = self._duration_unit or split_unit(str(self._names["duration"]))[1]
+        return self._names
+
+    def _pick(self, texts: dict[str, list[str]], name: str | None, count: int, is_number: bool = False) -> list[str]:
+        values = texts.get(str(name)) or [""] * count
+        if is_number:
+            values = [value.strip() for value in values]
+            if self._decimal == ",":
+                values = [value.replace(",", ".") for value in values]
+        return values
+
+    def _damaged(self, texts: dict[str, list[str]], count: int) -> dict[int, str]:
+        """Return the rows with bytes that are no text."""
+        found = {}
+        for values in texts.values():
+            joined = "".join(values)
+            if joined.isascii() or not is_damaged(joined):
+                continue
+            for place, value in enumerate(values):
+                if is_damaged(value):
+                    found[place] = f"it is not {self._encoding} text; name its encoding: encoding='latin-1'"
+        return found
+
+    def _leave_out(self, number: int, reason: str) -> None:
+        self._without_unit += reason.startswith("duration has no unit")
+        self._bad.append(BadRow(number, reason, "" if self._lines is None else self._lines.text_at(number)))
+
+    def trace(self, source: Any, failure: Container[int], strict: bool, endpoint: str | None) -> Trace:
+        """Return what was read, and report what was not."""
+        part = self._together()
+        if not len(part.line) and self._without_unit:
+            name = (self._names or {}).get("duration")
+            raise TraceError(
+                f"the unit of column {name!r} is unknown: say it with duration_unit='ms' (or 's', 'us', 'ns'), "
+                f"or name the column {f'{name}_ms'!r}"
+            )
+        bad = sorted(self._bad)
+        report = "; ".join(f"line {row.line}: {row.reason}" for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
+        if not len(part.line):
+            raise TraceError(f"{source} has no good rows: {report or 'it ends after its header'}")
+        if bad:
+            text = f"{len(bad)} of {len(bad) + len(part.line)} rows of {source} are bad: {report}"
+            if strict:
+                raise TraceError(text)
+            warnings.warn(f"{text}. They are left out; see Trace.bad_rows", stacklevel=3)
+        trace = self._trace_of(part, failure, tuple(bad))
+        return trace if endpoint is None else trace.only(endpoint)
+
+    def _together(self) -> _Part:
+        """Join the batches; leave out rows whose time is written in another form than most."""
+        parts = self._parts
+        forms = [form for part in parts for form in part.forms]
+        endpoints = (
+            [name for part in parts for name in part.endpoint or ()]
+            if parts and parts[0].endpoint is not None
+            else None
+        )
+        whole = _Part(
+            np.concatenate([part.line for part in parts] or [np.zeros(0, dtype=np.int64)]),
+            np.concatenate([part.stamp for part in parts] or [np.zeros(0, dtype=np.int64)]),
+            forms,
+            np.concatenate([part.duration for part in parts] or [np.zeros(0)]),
+            np.concatenate([part.status for part in parts] or [np.zeros(0, dtype=np.int16)]),
+            np.concatenate([part.said for part in parts] or [np.zeros(0, dtype=np.int8)]),
+            endpoints,
+        )
+        counts = Counter(forms).most_common(2)
+        if len(counts) < 2:
+            return whole
+        (usual, count), (other, others) = counts
+        if count == others:
+            raise TraceError(
+                f"start mixes forms that cannot be compared: {count} rows with {usual}, {others} with {other}"
+            )
+        keep = np.array([form == usual for form in forms])
+        for number, form in zip(whole.line[~keep].tolist(), (form for form in forms if form != usual), strict=True):
+            self._leave_out(number, f"start is {form}, most rows have {usual}")
+        names = None if endpoints is None else [name for name, kept in zip(endpoints, keep, strict=True) if kept]
+        line, stamp, _, duration, status, said, _ = whole
+        return _Part(line[keep], stamp[keep], [usual], duration[keep], status[keep], said[keep], names)
+
+    def _trace_of(self, part: _Part, failure: Container[int], bad: tuple[BadRow, ...]) -> Trace:
+        names = self._names or {}
+        has_status, has_words = names["status"] is not None, names["outcome"] is not None
+        failed = timed_out = None
+        if has_status or has_words:
+            by_code = {int(code): int(code) in failure for code in np.unique(part.status)} if has_status else {}
+            failed = np.array([by_code.get(code, False) for code in part.status.tolist()], dtype=np.bool_)
+            if has_status:  # a status without a number has its word instead
+                failed &= (part.status > 0) | (part.said == UNSAID)
+            timed_out = part.said == TIMED_OUT
+            failed |= (part.said == FAILED) | timed_out
+            timed_out = timed_out | (failed & np.isin(part.status, list(TIMEOUT_CODES)))
+        passed = np.nan_to_num(np.rint(part.duration * 1e9)).astype(np.int64)
+        start = part.stamp if self._timestamp == "start" else part.stamp - passed
+        endpoint = None if part.endpoint is None else np.array(part.endpoint, dtype=object)
+        return Trace(
+            start=(start - start.min()) / 1e9,
+            duration=part.duration,
+            status=part.status if has_status else None,
+            failed=failed,
+            timed_out=timed_out,
+            endpoint=endpoint,
+            line=part.line,
+            bad_rows=bad,
+            tick=_tick(part.stamp),
+            timestamp=self._timestamp or "start",
+            understood=self._understood(len(part.line), int(np.isnan(part.duration).sum()), len(bad)),
+        )
+
+    def _understood(self, count: int, missing: int, bad: int) -> str:
+        names = {role: name for role, name in (self._names or {}).items() if name is not None}
+        is_start = f"{names.pop('start')} is the {self._timestamp}"
+        unit = f" in {self._duration_unit}" if self._duration_unit and not split_unit(names["duration"])[1] else ""
+        is_duration = f"{names.pop('duration')} the duration{unit}"
+        others = [f"{name} the {role}" for role, name in names.items()]
+        without = f" ({missing} without a duration)" if missing else ""
+        left = f", {self._not_requests} rows that are no requests" if self._not_requests else ""
+        what = ", ".join([is_start, is_duration, *others])
+        return f"{self._layout.name}: {what}; {count:,} requests{without}, {bad:,} rows left out{left}"
+
+
+def _where(keep: list[bool], numbers: list[int], texts: dict[str, list[str]]) -> tuple[list[int], dict[str, list[str]]]:
+    def chosen(values: list[Any]) -> list[Any]:
+        return [value for value, kept in zip(values, keep, strict=True) if kept]
+
+    return chosen(numbers), {name: chosen(values) for name, values in texts.items()}
+
+
+def _missing(duration: Column) -> dict[int, str]:
+    """Return the rows that say neither how long nor how they ended."""
+    return dict.fromkeys(np.flatnonzero(np.isnan(duration.values)).tolist(), "duration is missing")
+
+
+def _endpoints(paths: list[str]) -> list[str]:
+    """Return paths without their query, their numbers and long identifiers as {id}."""
+    joined = "\n".join(path.replace("\n", " ") for path in paths)
+    return _IDENTIFIER.sub("{id}", _QUERY.sub("", joined)).split("\n") if paths else []
+
+
+def _tick(stamp: np.ndarray) -> float:
+    """Return the largest power of ten nanoseconds, up to a second, that divides all differences."""
+    step = int(np.gcd.reduce(stamp - stamp.min()))
+    exponent = 0
+    while exponent < 9 and step and step % 10 ** (exponent + 1) == 0:
+        exponent += 1
+    return float(10**exponent / 1e9)
