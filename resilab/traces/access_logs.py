@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from statistics import median
 
 from .layouts import BATCH, Batch, Layout, envoy_word
 from .text import Lines, TraceError
 
 Row = dict[str, str]
+Columns = dict[str, list[str]]
+Finish = Callable[[Columns], Columns]
 Rows = tuple[Layout, Iterator[Batch]]
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _REQUEST = r'"(?:[A-Z]+ )?(?P<endpoint>[^" ]*)[^"]*"'
-_ACCESS = re.compile(
-    rf"\S+ [^\[]*\[(?P<start>\d\d?/[A-Za-z]{{3}}/\d{{4}}:[^\]]+)\] "
+_ACCESS = (
+    rf"\S+ [^\[\n]*\[(?P<start>\d\d?/[A-Za-z]{{3}}/\d{{4}}:[^\]\n]+)\] "
     rf"(?:{_REQUEST}|{_QUOTED}) (?P<status>\d{{1,3}}|-) (?:\d+|-)(?: {_QUOTED} {_QUOTED})?(?P<tail>.*)"
 )
-_ENVOY = re.compile(
+_ENVOY = (
     rf"\[(?P<start>\d{{4}}-\d\d-\d\dT[^\]]+)\] {_REQUEST} (?P<status>\d{{1,3}}) (?P<outcome>\S+)(?P<between>.*?)"
     rf" \d+ \d+ (?P<duration>\d+|-) (?:\d+|-)(?P<tail>.*)"
 )
-_LOAD_BALANCER = re.compile(
+_LOAD_BALANCER = (
     rf"(?:(?:https?|h2|grpcs?|wss?) )?(?P<start>\d{{4}}-\d\d-\d\dT\S+Z) (?P<target>\S+) \S+ \S+"
     rf" (?P<before>-?[\d.]+) (?P<during>-?[\d.]+) (?P<after>-?[\d.]+) (?P<status>\d{{3}}|-) \S+ \S+ \S+ {_REQUEST}.*"
 )
@@ -44,94 +47,104 @@ def access_log(lines: Lines, duration_unit: str | None) -> Rows | None:
     if not head:
         return None
     for pattern, make in ((_ACCESS, _common), (_ENVOY, _envoy), (_LOAD_BALANCER, _load_balancer)):
-        matches = [match for line in head if (match := pattern.fullmatch(line))]
+        matches = [match for line in head if (match := re.fullmatch(pattern, line))]
         if len(matches) > len(head) / 2:
-            layout, read = make([match.groupdict() for match in matches], duration_unit)
-            return layout, _batches(lines, lambda line, pattern=pattern, read=read: _by(pattern, read, line))  # type: ignore[misc]
+            layout, finish = make([match.groupdict("") for match in matches], duration_unit)
+            return layout, _matched(lines, re.compile(f"^{pattern}$", re.MULTILINE), finish)
     if sum(len(_PAIR.findall(line)) >= 3 for line in head) > len(head) / 2:
-        return Layout("key=value"), _batches(lines, _pairs)
+        return Layout("key=value"), _paired(lines)
     return None
 
 
-def _by(pattern: re.Pattern[str], read: Callable[[Row], Row], line: str) -> Row | None:
-    match = pattern.fullmatch(line) if len(line) <= _LONGEST_LINE else None
-    return None if match is None else read(match.groupdict(""))
+def _matched(lines: Lines, pattern: re.Pattern[str], finish: Finish) -> Iterator[Batch]:
+    """Yield the lines that have the form of the log; a block in which all have it is matched at once."""
+    names = sorted(pattern.groupindex, key=lambda name: pattern.groupindex[name])
+    left = lines.plain()
+    while block := list(islice(left, BATCH)):
+        bad: list[tuple[int, str]] = []
+        numbers = [number for number, _ in block]
+        found = pattern.findall("\n".join(line for _, line in block)) if _are_short(block) else []
+        if len(found) != len(block):  # each match is at least a line: equal counts are one each
+            matches = [(n, pattern.fullmatch(line) if len(line) <= _LONGEST_LINE else None) for n, line in block]
+            bad = [(number, "it has another form than the first lines") for number, match in matches if not match]
+            numbers = [number for number, match in matches if match]
+            found = [match.groups("") for _, match in matches if match]
+        columns = list(map(list, zip(*found, strict=True))) if found else [[] for _ in names]
+        yield Batch(numbers, finish(dict(zip(names, columns, strict=True))), bad)
 
 
-def _batches(lines: Lines, read: Callable[[str], Row | None]) -> Iterator[Batch]:
-    """Yield the rows by the hundred thousand; a row lacks what its line lacks."""
-    batch, rows, numbers = Batch([], {}, []), list[Row](), list[int]()
-    for number, line in lines.plain():
-        row = read(line)
-        if row is None:
-            batch.bad.append((number, "it has another form than the first lines"))
-            continue
-        rows.append(row)
-        numbers.append(number)
-        if len(rows) == BATCH:
-            yield Batch(numbers, columns_of(rows), batch.bad)
-            batch, rows, numbers = Batch([], {}, []), [], []
-    yield Batch(numbers, columns_of(rows), batch.bad)
+def _are_short(block: list[tuple[int, str]]) -> bool:
+    return max(len(line) for _, line in block) <= _LONGEST_LINE
 
 
-def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
+def _paired(lines: Lines) -> Iterator[Batch]:
+    """Yield lines of key=value."""
+    left = lines.plain()
+    while block := list(islice(left, BATCH)):
+        rows = [(number, dict(_PAIR.findall(line)) if len(line) <= _LONGEST_LINE else {}) for number, line in block]
+        good = [(number, {key: value.strip('"') for key, value in row.items()}) for number, row in rows if row]
+        bad = [(number, "it has no key=value") for number, row in rows if not row]
+        yield Batch([number for number, _ in good], columns_of([row for _, row in good]), bad)
+
+
+def columns_of(rows: Sequence[Row]) -> Columns:
     """Return rows as columns."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, "") for row in rows] for name in names}
 
 
-def _pairs(line: str) -> Row | None:
-    if len(line) > _LONGEST_LINE:
-        return None
-    row = {key: value.strip('"') for key, value in _PAIR.findall(line)}
-    return row or None
-
-
-def _envoy(_: list[Row], __: str | None) -> tuple[Layout, Callable[[Row], Row]]:
+def _envoy(_: list[Row], __: str | None) -> tuple[Layout, Finish]:
     columns = {role: role for role in ("start", "duration", "status", "outcome", "endpoint")}
     layout = Layout("Envoy", columns, "start", None, "ms", translate=envoy_word)
-    return layout, lambda row: row
+    return layout, lambda columns: columns
 
 
-def _load_balancer(_: list[Row], __: str | None) -> tuple[Layout, Callable[[Row], Row]]:
-    def read(row: Row) -> Row:
-        parts = [row[name] for name in ("before", "during", "after")]
-        is_missing = any(part.startswith("-") for part in parts)
-        row["duration"] = "" if is_missing else f"{sum(map(float, parts)):.6f}"
-        return row
+def _load_balancer(_: list[Row], __: str | None) -> tuple[Layout, Finish]:
+    def finish(columns: Columns) -> Columns:
+        parts = zip(columns["before"], columns["during"], columns["after"], strict=True)
+        columns["duration"] = ["" if "-" in "".join(each) else f"{sum(map(float, each)):.6f}" for each in parts]
+        return columns
 
     columns = {role: role for role in ("start", "duration", "status", "endpoint")}
-    return Layout("AWS load balancer", columns | {"outcome": None}, "end", None, "s"), read
+    return Layout("AWS load balancer", columns | {"outcome": None}, "end", None, "s"), finish
 
 
-def _common(first: list[Row], duration_unit: str | None) -> tuple[Layout, Callable[[Row], Row]]:
+def _common(first: list[Row], duration_unit: str | None) -> tuple[Layout, Finish]:
     """Find the duration behind a common or combined log: key=value, or a number that only servers mean."""
-    columns = {role: role for role in ("start", "duration", "status", "endpoint")} | {"outcome": None}
     pairs = [dict(_PAIR.findall(row["tail"])) for row in first]
     key = next((name for name in _DURATION_KEYS if sum(name in pair for pair in pairs) > len(pairs) / 2), None)
-    if key is not None:
-        values = [pair[key].strip('"') for pair in pairs if key in pair]
-
-        def read(row: Row) -> Row:
-            row["duration"] = dict(_PAIR.findall(row["tail"])).get(key, "").strip('"')
-            return row
-
-        return _unit(columns, values, f"{key}=", duration_unit), read
-    tails = [_TOKEN.findall(row["tail"]) for row in first]
-    place = _longest_time(tails)
-    if place is None:
+    place = None if key else _longest_time([_TOKEN.findall(row["tail"]) for row in first])
+    if key is None and place is None:
         raise TraceError(
             "this is a common or combined log without a duration. Log one: nginx's log_format with $request_time"
             " at its end, Apache's LogFormat with %D"
         )
+    find = _value_of(key) if key else _token_at(place or 0)
+    where = f"{key}=" if key else "the number at its end"
 
-    def read_place(row: Row) -> Row:
-        tokens = _TOKEN.findall(row["tail"])
-        row["duration"] = tokens[place].strip('"') if place < len(tokens) else ""
-        return row
+    def finish(columns: Columns) -> Columns:
+        columns["duration"] = [find(tail) for tail in columns["tail"]]
+        return columns
 
-    values = [tokens[place].strip('"') for tokens in tails if place < len(tokens)]
-    return _unit(columns, values, "the number at its end", duration_unit), read_place
+    return _unit([find(row["tail"]) for row in first], where, duration_unit), finish
+
+
+def _value_of(key: str) -> Callable[[str], str]:
+    pattern = re.compile(rf'(?<![\w.-]){re.escape(key)}=("[^"]*"|[^\s,;]*)')
+
+    def find(tail: str) -> str:
+        match = pattern.search(tail)
+        return match[1].strip('"') if match else ""
+
+    return find
+
+
+def _token_at(place: int) -> Callable[[str], str]:
+    def find(tail: str) -> str:
+        tokens = _TOKEN.findall(tail) if '"' in tail else tail.split()
+        return tokens[place].strip('"') if place < len(tokens) else ""
+
+    return find
 
 
 def _longest_time(tails: list[list[str]]) -> int | None:
@@ -146,8 +159,9 @@ def _longest_time(tails: list[list[str]]) -> int | None:
     return max(sums, key=lambda place: sums[place]) if sums else None
 
 
-def _unit(columns: dict[str, str | None], values: list[str], where: str, given: str | None) -> Layout:
+def _unit(values: list[str], where: str, given: str | None) -> Layout:
     """Return the layout by the form of its durations: nginx writes 0.012 s at the end, Apache 12345 us of the start."""
+    columns = {role: role for role in ("start", "duration", "status", "endpoint")} | {"outcome": None}
     plain = [value for value in values if value not in ("", "-")]
     if any("." in value or value[-1:].isalpha() for value in plain):
         return Layout(f"nginx, duration from {where}", columns, "end", None, given or "s")

@@ -63,8 +63,13 @@ def _objects(lines: Lines) -> Iterator[tuple[int, Any]]:
 
 def _flat(record: dict[str, Any]) -> Row:
     """Return an object with the keys of one level below as its own, where it has none of that name."""
+    if all(type(value) is str for value in record.values()):
+        return record
     row: Row = {}
     for key, value in record.items():
+        if type(value) is str:
+            row[key] = value
+            continue
         if isinstance(value, dict):
             for inner, deep in value.items():
                 if inner not in record and not isinstance(deep, dict | list):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .access_logs import Rows, access_log
@@ -52,16 +51,9 @@ def open_log(
 
 def _delimited(lines: Lines, names: Sequence[str]) -> Iterator[Batch]:
     """Yield rows of fields; every batch has all columns, also without rows."""
-    left = lines.rows(len(names))
-    is_first = True
-    while part := list(islice(left, BATCH)):
-        rows = [(number, fields) for number, fields in part if not isinstance(fields, str)]
-        bad = [(number, fields) for number, fields in part if isinstance(fields, str)]
-        columns = zip(*(fields for _, fields in rows), strict=True) if rows else ([] for _ in names)
-        yield Batch([number for number, _ in rows], dict(zip(names, map(list, columns), strict=False)), bad)
-        is_first = False
-    if is_first:
-        yield Batch([], {name: [] for name in names}, [])
+    yield Batch([], {name: [] for name in names}, [])
+    for block in lines.blocks(len(names), BATCH):
+        yield Batch(block.lines, dict(zip(names, block.columns, strict=True)), block.bad)
 
 
 def _parquet(path: Any) -> pd.DataFrame:

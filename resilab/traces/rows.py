@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Container, Mapping
@@ -15,9 +14,6 @@ from .layouts import Batch, Layout
 from .text import Lines, TraceError, is_damaged
 from .trace import BadRow, Trace
 from .values import FAILED, TIMED_OUT, TIMEOUT_CODES, UNSAID, Column, read_durations_of, read_outcomes, read_times
-
-_IDENTIFIER = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F-]{16,})(?=/|$)", re.MULTILINE)
-_QUERY = re.compile(r"[?#][^\n]*")
 
 
 class _Part(NamedTuple):
@@ -91,7 +87,7 @@ class Reader:
             self._leave_out(numbers[place], reasons[place])
         good = np.setdiff1d(np.arange(count), np.fromiter(reasons, dtype=np.int64))
         forms = start.forms or []
-        endpoints = None if names["endpoint"] is None else _endpoints(self._pick(texts, names["endpoint"], count))
+        endpoints = None if names["endpoint"] is None else self._pick(texts, names["endpoint"], count)
         self._parts.append(
             _Part(
                 np.array(numbers, dtype=np.int64)[good],
@@ -100,7 +96,7 @@ class Reader:
                 duration.values[good],
                 outcomes.status[good],
                 outcomes.said[good],
-                None if endpoints is None else [endpoints[place] for place in good.tolist()],
+                [endpoints[place] for place in good.tolist()] if endpoints is not None and reasons else endpoints,
             )
         )
 
@@ -121,11 +117,7 @@ class Reader:
 
     def _pick(self, texts: dict[str, list[str]], name: str | None, count: int, is_number: bool = False) -> list[str]:
         values = texts.get(str(name)) or [""] * count
-        if is_number:
-            values = [value.strip() for value in values]
-            if self._decimal == ",":
-                values = [value.replace(",", ".") for value in values]
-        return values
+        return [value.replace(",", ".") for value in values] if is_number and self._decimal == "," else values
 
     def _damaged(self, texts: dict[str, list[str]], count: int) -> dict[int, str]:
         """Return the rows with bytes that are no text."""
@@ -202,8 +194,8 @@ class Reader:
         has_status, has_words = names["status"] is not None, names["outcome"] is not None
         failed = timed_out = None
         if has_status or has_words:
-            by_code = {int(code): int(code) in failure for code in np.unique(part.status)} if has_status else {}
-            failed = np.array([by_code.get(code, False) for code in part.status.tolist()], dtype=np.bool_)
+            codes = [code for code in np.unique(part.status).tolist() if has_status and code in failure]
+            failed = np.isin(part.status, codes)
             if has_status:  # a status without a number has its word instead
                 failed &= (part.status > 0) | (part.said == UNSAID)
             timed_out = part.said == TIMED_OUT
@@ -248,12 +240,6 @@ def _where(keep: list[bool], numbers: list[int], texts: dict[str, list[str]]) ->
 def _missing(duration: Column) -> dict[int, str]:
     """Return the rows that say neither how long nor how they ended."""
     return dict.fromkeys(np.flatnonzero(np.isnan(duration.values)).tolist(), "duration is missing")
-
-
-def _endpoints(paths: list[str]) -> list[str]:
-    """Return paths without their query, their numbers and long identifiers as {id}."""
-    joined = "\n".join(path.replace("\n", " ") for path in paths)
-    return _IDENTIFIER.sub("{id}", _QUERY.sub("", joined)).split("\n") if paths else []
 
 
 def _tick(stamp: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO
+from typing import IO, NamedTuple
 
 DELIMITERS = (",", ";", "\t")
 MAX_BYTES = 2**30
@@ -91,6 +91,20 @@ def is_damaged(text: str) -> bool:
     return _DAMAGED.search(text) is not None
 
 
+class Block(NamedTuple):
+    """Rows as columns.
+
+    Attributes:
+        lines: Line of each row, from 1.
+        columns: The fields of each column.
+        bad: Rows that cannot be split: line and reason.
+    """
+
+    lines: list[int]
+    columns: list[list[str]]
+    bad: list[tuple[int, str]]
+
+
 class Lines:
     """The lines of a text, read as rows of fields.
 
@@ -140,32 +154,68 @@ class Lines:
         self._next += count
         return [field.strip() for field in fields]
 
-    def rows(self, width: int) -> Iterator[tuple[int, list[str] | str]]:
+    def blocks(self, width: int, size: int) -> Iterator[Block]:
+        """Yield the rows by blocks of about *size*, as columns: a million lists would take their time.
+
+        A block without quotes is split at once; another one row by row.
+        """
+        while self._next < len(self._lines):
+            first, last = self._next, min(self._next + size, len(self._lines))
+            lines = self._lines[first:last]
+            if '"' in "".join(lines):
+                yield self._slow_block(width, last)
+                continue
+            counts = [line.count(self.delimiter) for line in lines]
+            bad: list[tuple[int, str]] = []
+            numbers = list(range(first + 1, last + 1))
+            if set(counts) != {width - 1} or width == 1:
+                filled = [place for place, line in enumerate(lines) if line and not line.isspace()]
+                good = [place for place in filled if counts[place] == width - 1]
+                wrong = [place for place in filled if counts[place] != width - 1]
+                bad = [(numbers[place], _wrong_width(counts[place] + 1, width)) for place in wrong]
+                numbers, lines = [numbers[place] for place in good], [lines[place] for place in good]
+            fields = self.delimiter.join(lines).split(self.delimiter) if lines else []
+            self._next = last
+            yield Block(numbers, [fields[column::width] for column in range(width)], bad)
+
+    def _slow_block(self, width: int, last: int) -> Block:
+        numbers: list[int] = []
+        rows: list[list[str]] = []
+        bad: list[tuple[int, str]] = []
+        for number, fields in self.rows(width, last):
+            if isinstance(fields, str):
+                bad.append((number, fields))
+            else:
+                numbers.append(number)
+                rows.append(fields)
+        columns = list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(width)]
+        return Block(numbers, columns, bad)
+
+    def rows(self, width: int, last: int | None = None) -> Iterator[tuple[int, list[str] | str]]:
         """Yield each row that is not blank: its first line, from 1, and its fields, or why it is bad.
 
         A row that spans lines and has not *width* fields has lost a quote: its first
         line alone is bad, and the next line is read anew.
         """
         lines, delimiter = self._lines, self.delimiter
-        index = self._next
-        while index < len(lines):
+        end = len(lines) if last is None else last
+        while self._next < end:
+            index = self._next
             line = lines[index]
-            number = index + 1
+            self._next += 1
             if '"' not in line:
-                index += 1
                 if line and not line.isspace():
                     fields = line.split(delimiter)
-                    yield number, fields if len(fields) == width else _wrong_width(fields, width)
+                    yield index + 1, fields if len(fields) == width else _wrong_width(len(fields), width)
                 continue
             try:
                 fields, count = self._row(index, delimiter)
             except csv.Error as error:
-                index += 1
-                yield number, f"its quotes are wrong: {error}"
+                yield index + 1, f"its quotes are wrong: {error}"
                 continue
             is_good = len(fields) == width
-            index += count if is_good else 1
-            yield number, fields if is_good else _wrong_width(fields, width)
+            self._next += count - 1 if is_good else 0
+            yield index + 1, fields if is_good else _wrong_width(len(fields), width)
 
     def _row(self, index: int, delimiter: str) -> tuple[list[str], int]:
         """Return the fields of the row that begins at a line, and how many lines it spans."""
@@ -180,5 +230,5 @@ class Lines:
         return line if len(line) <= 80 else line[:77] + "..."
 
 
-def _wrong_width(fields: list[str], width: int) -> str:
-    return f"it has {len(fields)} fields, the header has {width}"
+def _wrong_width(count: int, width: int) -> str:
+    return f"it has {count} fields, the header has {width}"

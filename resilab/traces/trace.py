@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +57,7 @@ class Trace(Spec):
         failed: Whether each request counts as failed; None if unknown.
         timed_out: Whether each request ended at a time limit, so that its duration is a
             lower bound; None if unknown.
-        endpoint: What each request asked for; None if the log does not say.
+        endpoint: What each request asked for, as the log has it; None if it does not say.
         line: Line of the log that each request comes from; None if there was no log.
         bad_rows: What was left out, as `BadRow(line, reason, text)`.
         tick: Step of the clock that wrote the log, in seconds, as far as the
@@ -194,10 +195,13 @@ class Trace(Spec):
         return self.replace(start=self.start[mask], **self._part(mask))
 
     def endpoints(self) -> pd.Series:
-        """Return how many requests each endpoint has, the most first; empty if the log does not say."""
+        """Return how many requests each endpoint has, the most first; empty if the log does not say.
+
+        What comes after `?` does not count; numbers and long identifiers in a path are `{id}`.
+        """
         import pandas as pd
 
-        names = pd.Series([] if self.endpoint is None else self.endpoint, dtype=object)
+        names = pd.Series([] if self.endpoint is None else _without_details(self.endpoint), dtype=object)
         return names.value_counts().rename("requests").rename_axis("endpoint")
 
     def only(self, endpoint: str) -> Trace:
@@ -211,10 +215,11 @@ class Trace(Spec):
             >>> trace.only("/health").duration.tolist()
             [0.2]
         """
-        if self.endpoint is None or endpoint not in self.endpoint:
+        names = np.array([] if self.endpoint is None else _without_details(self.endpoint), dtype=object)
+        if endpoint not in names:
             known = ", ".join(map(repr, self.endpoints().index[:20])) or "the log names none"
             raise TraceError(f"no request has the endpoint {endpoint!r}: {known}")
-        return self.where(np.asarray(self.endpoint == endpoint, dtype=np.bool_))
+        return self.where(np.asarray(names == endpoint, dtype=np.bool_))
 
     def workload(self, spread: bool = True) -> Replay:
         """Return the arrivals of the trace as a workload.
@@ -318,6 +323,16 @@ def _seconds(name: str, values: Any) -> np.ndarray:
     if np.ndim(values) != 1:
         raise ValueError(f"{name} must be a row of numbers, got shape {np.shape(values)}")
     return array
+
+
+_IDENTIFIER = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F-]{16,})(?=/|$)", re.MULTILINE)
+_QUERY = re.compile(r"[?#][^\n]*")
+
+
+def _without_details(paths: Any) -> list[str]:
+    """Return paths without their query, their numbers and long identifiers as {id}; all at once: they are many."""
+    joined = "\n".join(str(path).replace("\n", " ") for path in paths)
+    return _IDENTIFIER.sub("{id}", _QUERY.sub("", joined)).split("\n")
 
 
 def _durations(values: Any) -> np.ndarray:

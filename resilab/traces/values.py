@@ -52,6 +52,8 @@ def read_times(texts: Sequence[str], unit: str | None) -> Column:
     if texts and texts[0].isdecimal() and (numbers := _whole_numbers(texts, unit)) is not None:
         return numbers
     exact: Sequence[int] = range(len(texts))
+    if texts and (common := _common_iso(texts)) is not None:
+        return common
     iso = [place for place, text in enumerate(texts) if _is_plain_iso(text)]
     if iso:
         stamps, good = _iso_nanoseconds([texts[place] for place in iso])
@@ -91,6 +93,22 @@ def _whole_numbers(texts: Sequence[str], unit: str | None) -> Column | None:
 _ZONED, _UNZONED = "a time with a time zone", "a time without a time zone"
 
 
+def _common_iso(texts: Sequence[str]) -> Column | None:
+    """Return times of one plain form and length, as most logs have them; None if they are not such."""
+    width, count = len(texts[0]), len(texts)
+    joined = "".join(texts)
+    if not _is_plain_iso(texts[0]) or len(joined) != width * count or set(map(len, texts)) != {width}:
+        return None
+    marks = {place: texts[0][place] for place in (4, 7, 10, 13, 16)} | ({width - 1: "Z"} if texts[0][-1] == "Z" else {})
+    if any(joined[place::width].count(mark) != count for place, mark in marks.items()):
+        return None
+    if width > 20 and not all(joined[place::width].isdecimal() for place in range(20, width - (texts[0][-1] == "Z"))):
+        return None
+    stamps, good = _iso_nanoseconds(list(texts))
+    form = _ZONED if texts[0][-1] == "Z" else _UNZONED
+    return Column(stamps, [form] * count, {}) if good.all() else None
+
+
 def _is_plain_iso(text: str) -> bool:
     """Say whether a text looks like 2026-01-02T03:04:05.678Z, without an offset."""
     if not 19 <= len(text) <= 30 or text[10] not in "T " or not text[4] == text[7] == "-":
@@ -103,11 +121,10 @@ def _is_plain_iso(text: str) -> bool:
 def _iso_nanoseconds(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     import pandas as pd
 
-    plain = pd.Index([text[:-1] if text[-1] == "Z" else text for text in texts], dtype=object)
-    stamps = pd.to_datetime(plain, format="ISO8601", errors="coerce")
+    stamps = pd.to_datetime(pd.Index(texts, dtype=object), format="ISO8601", errors="coerce", utc=True)
     seconds = stamps.as_unit("s").asi8
     good = ~stamps.isna() & (seconds >= 0) & (seconds < 8 * 10**9)
-    in_range = stamps.where(good, pd.Timestamp(0))
+    in_range = stamps.where(good, pd.Timestamp(0, tz="UTC"))
     return in_range.as_unit("ns").asi8, np.asarray(good)
 
 
