@@ -11,6 +11,7 @@ from .access_logs import Row, Rows, columns_of
 from .layouts import BATCH, Batch, Layout, known_layout, summary_of
 from .text import Lines, TraceError
 
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _SPANS = {role: role for role in ("start", "duration", "status", "outcome", "endpoint")}
 _STATUS_KEYS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code")
 
@@ -46,7 +47,7 @@ def json_log(lines: Lines) -> Rows | None:
 def _decoded(text: str) -> Any:
     """Return JSON with its numbers as they are written; what nests too deep is no log."""
     try:
-        return json.loads(text, parse_float=str, parse_int=str)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nests too deep") from None
 
