@@ -1,0 +1,186 @@
+"""What was wrong with a service, and when: errors, hangs and slow phases found in its log."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
+from .reconstruction import Calls
+from .segments import Window, normal_scores, windows_of
+from .trace import Trace
+
+
+class Found(NamedTuple):
+    """A number that was found, and between which it may lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+class FoundFault(NamedTuple):
+    """A fault, and how well it is known.
+
+    Attributes:
+        fault: What to simulate.
+        start, end: When it began and ended, in seconds.
+        size: Its rate, factor or workers; None for a hang.
+        found_by: What shows it.
+    """
+
+    fault: Fault
+    start: Found
+    end: Found
+    size: Found | None
+    found_by: str
+
+
+_LEAST_HAZARD = 30.0
+"""Answers that were due in a gap without any, for the gap to be a hang."""
+_LEAST_GAP = 4.0
+"""Length of a hang, in usual times of service."""
+
+
+def find_errors(trace: Trace) -> list[FoundFault]:
+    """Return the windows in which more requests fail than usual."""
+    if trace.failed is None or not trace.failed.any():
+        return []
+    failed = trace.failed.astype(float)
+    if trace.timed_out is not None:
+        failed[trace.timed_out] = 0.0  # the service did not say so
+    windows = windows_of(failed, is_rate=True)
+    outside = np.ones(len(failed), dtype=np.bool_)
+    for window in windows:
+        outside[window.first : window.last] = False
+    usual = float(failed[outside].mean()) if outside.any() else 0.0
+    found = []
+    for window in windows:
+        start, end = _times(trace.start, window)
+        part = failed[window.first : window.last]
+        rates = (block_means(part) - usual) / (1 - usual)
+        rate = float((part.mean() - usual) / (1 - usual))
+        size = Found(rate, *_percentiles(np.clip(rates, 0.0, 1.0)))
+        fault: Fault = Errors(start.value, end.value - start.value, rate=max(rate, 1e-6))
+        if part.mean() > 0.99:
+            fault = Outage(start.value, end.value - start.value)
+        found.append(FoundFault(fault, start, end, size, "failures per request"))
+    return found
+
+
+def find_hangs(trace: Trace, calls: Calls, usual: float, workers: int | None) -> list[FoundFault]:
+    """Return the gaps without an answer while calls were under way, too long for chance."""
+    ends = calls.freed
+    gaps = np.diff(ends)
+    middle = (ends[:-1] + ends[1:]) / 2
+    under_way = np.searchsorted(calls.arrival, middle, side="right") - np.arange(1, len(ends))
+    busy = np.minimum(under_way, workers or 1)
+    least = max(_LEAST_GAP * usual, 3 * trace.tick)
+    is_hang = (gaps > least) & (busy * gaps / usual > _LEAST_HAZARD) & (under_way > 0)
+    bounds = [(float(ends[place]), float(ends[place + 1])) for place in np.flatnonzero(is_hang)]
+    return [_hang(calls, last_answer, first_answer, usual, workers) for last_answer, first_answer in bounds]
+
+
+def _hang(calls: Calls, last_answer: float, first_answer: float, usual: float, workers: int | None) -> FoundFault:
+    """Return one hang: its end from the calls that were served first after it, its start from those that were not."""
+    left = (calls.arrival < first_answer) & (calls.end >= first_answer)
+    queued = np.flatnonzero(left)
+    count = min(len(queued), workers or 1)
+    first_ends = calls.end[queued[:count]]
+    spread = usual / np.sqrt(count)
+    end = float(np.clip(first_ends.mean() - usual, last_answer, first_answer))
+    before = calls.arrival[(calls.arrival < last_answer) & (calls.end <= last_answer)]
+    last_served = float(before.max()) if len(before) else 0.0
+    not_served = float(calls.arrival[queued[0]]) if len(queued) else last_answer
+    start = (last_served + not_served) / 2 if not_served > last_served else last_answer
+    slack = max(not_served - last_served, usual / 4, 2 / max(len(calls.arrival) / max(calls.arrival[-1], 1e-9), 1e-9))
+    fault = Outage(start, max(end - start, 1e-6), mode="hang")
+    starts, ends = (Found(start, start - slack, start + slack), Found(end, end - 2 * spread, end + 2 * spread))
+    return FoundFault(fault, starts, ends, None, "no answers while calls wait")
+
+
+def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers: int | None) -> list[FoundFault]:
+    """Return the windows in which work takes longer or shorter than usual.
+
+    Args:
+        calls: The calls of the log.
+        begun: When each began to be served.
+        keep: Which to look at: not those that began while the service hung.
+        workers: Workers, to tell missing workers from slow ones. None cannot tell.
+    """
+    chosen = np.flatnonzero(keep & ~calls.is_bound & (calls.end > begun))
+    chosen = chosen[np.argsort(begun[chosen], kind="stable")]
+    times = begun[chosen]
+    logs = np.log(calls.end[chosen] - times)
+    windows = windows_of(normal_scores(logs), is_rate=False)
+    outside = np.ones(len(logs), dtype=np.bool_)
+    for window in windows:
+        outside[window.first : window.last] = False
+    usual = float(logs[outside].mean()) if outside.any() else 0.0
+    deviation = float(logs[outside].std()) / np.sqrt(max(int(outside.sum()), 1)) if outside.any() else 0.0
+    found = []
+    for window in windows:
+        part = logs[window.first : window.last]
+        start, end = _times(times, window)
+        factor = float(np.exp(part.mean() - usual))
+        low, high = np.exp(np.array(_percentiles(block_means(part))) - usual)
+        wider = np.exp(2 * deviation)
+        size = Found(factor, float(low) / wider, float(high) * wider)
+        fault: Fault = Slowdown(start.value, end.value - start.value, factor=factor)
+        by = "time of service"
+        if workers is not None and factor > 1 and (lost := _lost(calls, chosen, window, logs[outside], workers)):
+            fault = CapacityLoss(start.value, end.value - start.value, workers=lost)
+            size, by = Found(lost, lost, lost), "throughput, at the usual time of service"
+        found.append(FoundFault(fault, start, end, size, by))
+    return found
+
+
+def _lost(calls: Calls, chosen: np.ndarray, window: Window, usual: np.ndarray, workers: int) -> int:
+    """Return how many workers were missing, if that explains a slow window better than slow work; else 0."""
+    part = chosen[window.first : window.last]
+    grid = np.linspace(0.05, 0.95, 19)
+    aim = np.quantile(usual, grid)
+    now = np.quantile(np.log(calls.end[part] - calls.starts(workers)[part]), grid)
+    best, lost = float(np.abs(now - (now.mean() - aim.mean()) - aim).mean()), 0
+    for missing in range(1, workers):
+        work = calls.end[part] - calls.starts(workers - missing)[part]
+        if (work <= 0).mean() > 0.02:
+            break
+        shape = np.quantile(np.log(np.maximum(work, 1e-9)), grid)
+        misfit = float(np.abs(shape - aim).mean())
+        if misfit < 0.5 * best:
+            best, lost = misfit, missing
+    return lost
+
+
+def _times(times: np.ndarray, window: Window) -> tuple[Found, Found]:
+    """Return the ends of a window in seconds: half-way between the values on either side."""
+
+    def at(place: int) -> float:
+        place = min(max(place, 0), len(times))
+        before = times[place - 1] if place else times[0]
+        after = times[place] if place < len(times) else times[-1]
+        return float(before + after) / 2
+
+    def found(place: int, places: tuple[int, int]) -> Found:
+        low, high = (float(times[min(max(each, 0), len(times) - 1)]) for each in (places[0] - 1, places[1]))
+        return Found(at(place), low, high)
+
+    return found(window.first, window.first_range), found(window.last, window.last_range)
+
+
+def block_means(values: np.ndarray, *, blocks: int = 40, replicas: int = 400) -> np.ndarray:
+    """Return means of *values* over blocks drawn anew: a block bootstrap, for values that may depend on neighbours."""
+    parts = np.array_split(values, max(2, min(blocks, len(values) // 25)))
+    sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
+    drawn = np.random.default_rng(0).integers(len(parts), size=(replicas, len(parts)))
+    means: np.ndarray = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    centre = sums.sum() / sizes.sum()
+    wider = 1.06 + 1.5 / (len(parts) - 1)  # percentiles of few blocks lie too close, as normal ones for Student's
+    return np.asarray(centre + wider * (means - centre))
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)

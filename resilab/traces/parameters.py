@@ -1,0 +1,104 @@
+"""The table of a model: every number with its interval, and what shows it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..lab.faults import Errors, Slowdown
+from ..lab.service import Service
+from .calibration import NOT_IDENTIFIED, Parameter
+from .censoring import CensoredLaw
+from .finding import FoundFault, block_means
+from .phases import Phases
+from .trace import Trace
+from .workers import FoundWorkers
+
+_VISIBLE = 7.0
+"""Standard deviations that a fault must stand out by, among all windows of a log."""
+_NO_CALLERS = "a log without callers that leave does not show it"
+
+
+def parameters_of(
+    trace: Trace, phases: Phases, law: CensoredLaw, service: Service, is_alone: bool, workers: int | None
+) -> list[Parameter]:
+    """Return the rows of the table."""
+    by = f"{len(law.values):,} times measured alone" if is_alone else "calls that waited for nobody"
+    rows = [_workers(phases.workers, service, workers, bool(law.beyond)), *_service_time(law, by)]
+    if phases.workers.value is not None:
+        rows.append(Parameter("overhead", *phases.workers.overhead, "calls that waited against those that did not"))
+    rate = service.failure_rate
+    rows.append(Parameter("failure rate", rate, *_rate_interval(trace, rate), "all requests outside of faults"))
+    for number, found in enumerate(phases.faults, start=1):
+        rows += _fault(f"fault {number}, {type(found.fault).__name__.lower()}", found)
+    rows += _visible(trace, law, rate)
+    rows.append(Parameter("on_cancel", NOT_IDENTIFIED, "ignore", "stop", _NO_CALLERS))
+    rows.append(Parameter("cancel_time", NOT_IDENTIFIED, 0.0, service.latency.mean, _NO_CALLERS))
+    return rows
+
+
+def _workers(found: FoundWorkers, service: Service, given: int | None, is_censored: bool) -> Parameter:
+    if given is not None:
+        return Parameter("workers", given, given, given, "given")
+    if found.value is not None:
+        return Parameter("workers", found.value, found.low, found.high, f"{found.waited:,} calls that waited")
+    why = "calls ended at a limit" if is_censored else "no calls that surely waited, or not in order of arrival"
+    return Parameter("workers", NOT_IDENTIFIED, service.workers, math.inf, why)
+
+
+def _service_time(law: CensoredLaw, by: str) -> list[Parameter]:
+    values = np.random.default_rng(0).permutation(law.values)  # a law of lower bounds comes in order of size
+    rows = [Parameter("service time, mean", float(values.mean()), *interval(block_means(values)), by)]
+    for percent in (50, 95):
+        low, value, high = _quantile_interval(values, percent / 100)
+        rows.append(Parameter(f"service time, p{percent}", value, low, high, by))
+    if law.beyond:
+        why = f"{law.beyond:.1%} of the calls ended at a limit; a lognormal tail is assumed"
+        name = f"service time beyond {law.known_until:.3g} s"
+        rows.append(Parameter(name, NOT_IDENTIFIED, law.known_until, math.inf, why))
+    return rows
+
+
+def _fault(name: str, found: FoundFault) -> list[Parameter]:
+    rows = [
+        Parameter(f"{name}: start", *found.start, found.found_by),
+        Parameter(f"{name}: end", *found.end, found.found_by),
+    ]
+    if found.size is not None:
+        words = {Errors: "rate", Slowdown: "factor"}
+        rows.append(Parameter(f"{name}: {words.get(type(found.fault), 'size')}", *found.size, found.found_by))
+    return rows
+
+
+def _visible(trace: Trace, law: CensoredLaw, failure_rate: float) -> list[Parameter]:
+    """Return the smallest faults of ten seconds that would have been found."""
+    calls = max(trace.rate * 10.0, 1.0)
+    deviation = float(np.log(np.maximum(law.values, 1e-9)).std())
+    factor = math.exp(_VISIBLE * deviation / math.sqrt(calls))
+    usual = max(failure_rate, 1 / max(len(trace), 1))
+    rate = min(1.0, 25.0 / calls + 3 * math.sqrt(usual / calls))
+    return [
+        Parameter("smallest slowdown seen", factor, 1.0, factor, "a lesser one of 10 s would not be found"),
+        Parameter("smallest errors seen", rate, 0.0, rate, "a lower rate for 10 s would not be found"),
+    ]
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _quantile_interval(values: np.ndarray, share: float) -> tuple[float, float, float]:
+    """Return a quantile between order statistics that hold it with 95 %."""
+    width = 1.96 * math.sqrt(share * (1 - share) / len(values))
+    low, value, high = np.quantile(values, np.clip([share - width, share, share + width], 0.0, 1.0))
+    return float(low), float(value), float(high)
+
+
+def _rate_interval(trace: Trace, rate: float) -> tuple[float, float]:
+    """Return Wilson's interval."""
+    count = len(trace)
+    centre, width = rate + 1.92 / count, 1.96 * math.sqrt(rate * (1 - rate) / count + 0.9604 / count**2)
+    scale = 1 + 3.84 / count
+    return max(0.0, (centre - width) / scale), min(1.0, (centre + width) / scale)

@@ -1,0 +1,123 @@
+"""The phases of a log: healthy ones, faults, and who waited for a worker in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..distributions import Empirical
+from ..lab.faults import Errors, Fault, Outage, Slowdown
+from .finding import Found, FoundFault, find_errors, find_hangs, find_slow_phases
+from .reconstruction import Calls
+from .trace import Trace
+from .workers import NOTHING, FoundWorkers, find_workers, rough_workers
+
+LEAST_FREE = 300
+"""Calls that met few others, for the law of the service to be taken from them."""
+_FEW_LEFT_OUT = 0.02
+"""Share of calls that ended at a limit above which the order of service cannot be told."""
+_GOOD_FIT = 0.12
+"""Relative misfit of the law of calls that waited above which they were not served in order."""
+
+
+class Phases(NamedTuple):
+    """What a log shows of its service and of what was wrong with it."""
+
+    workers: FoundWorkers
+    faults: tuple[FoundFault, ...]
+    begun: np.ndarray
+    is_healthy: np.ndarray
+    is_free: np.ndarray
+
+
+def usual_time(calls: Calls, alone: Empirical | None) -> float:
+    """Return the median time of service."""
+    if alone is not None:
+        return float(np.median(alone.values))
+    return float(np.median(calls.duration[met_few(calls, np.ones(len(calls.arrival), dtype=np.bool_))]))
+
+
+def met_few(calls: Calls, healthy: np.ndarray) -> np.ndarray:
+    """Return which calls met so few others that hardly one can have waited."""
+    met = np.sort(calls.met[healthy])
+    least = int(met[min(len(met) - 1, max(LEAST_FREE, len(met) // 20))]) if len(met) else 0
+    found: np.ndarray = healthy & (calls.met <= least)
+    return found
+
+
+def find_phases(
+    trace: Trace,
+    calls: Calls,
+    usual: float,
+    alone: Empirical | None,
+    workers: int | None,
+    known: tuple[Fault, ...] | None,
+) -> Phases:
+    """Find what was wrong and how many workers there are; each helps to find the other."""
+    is_in_order = float(calls.is_bound.mean()) <= _FEW_LEFT_OUT
+    count = workers if workers is not None or not is_in_order else rough_workers(calls, usual)
+    found = NOTHING
+    for attempt in range(5):
+        begun = calls.arrival if count is None or not is_in_order else calls.starts(count)
+        if known is None:
+            errors, hangs = find_errors(trace), find_hangs(trace, calls, usual, count)
+            begun, keep = _after_hangs(calls, begun, [each.fault for each in hangs])
+            if count is None:  # durations are times of service only where hardly one waited
+                keep &= met_few(calls, keep)
+            slow = find_slow_phases(calls, begun, keep, count)
+            faults = tuple(sorted((*errors, *hangs, *slow), key=lambda each: each.fault.start))
+        else:
+            faults = tuple(_given(fault) for fault in known)
+            begun, keep = _after_hangs(calls, begun, [fault for fault in known if _is_hang(fault)])
+        healthy = keep & _outside(begun, faults if attempt else [each for each in faults if _is_strong(each)])
+        free = met_few(calls, healthy) & ~calls.is_bound
+        if workers is not None or count is None or not is_in_order:
+            break
+        surely_free = free | (healthy & ~calls.is_bound & (calls.met <= 0.7 * count))
+        times = np.array(alone.values) if alone is not None else calls.duration[surely_free]
+        found = find_workers(calls, count, times, healthy)
+        if found.value is None or found.misfit > _GOOD_FIT:
+            found, count = NOTHING, None
+        elif found.value == count and attempt:
+            break
+        else:
+            count = found.value
+    if count is not None and is_in_order:
+        free = healthy & (begun <= calls.arrival) & ~calls.is_bound
+    return Phases(found, faults, begun, healthy, free)
+
+
+def _is_strong(found: FoundFault) -> bool:
+    """Say whether a fault is no work of a number of workers that is a little wrong."""
+    return not isinstance(found.fault, Slowdown) or not 0.7 < found.fault.factor < 1.4
+
+
+def _is_hang(fault: Fault) -> bool:
+    return isinstance(fault, Outage) and fault.mode != "error"
+
+
+def _after_hangs(calls: Calls, begun: np.ndarray, hangs: list[Fault]) -> tuple[np.ndarray, np.ndarray]:
+    """Return when calls began, none of them while the service hung, and which were not cut in two by a hang."""
+    begun, keep = begun.copy(), np.ones(len(begun), dtype=np.bool_)
+    for hang in hangs:
+        keep &= ~((begun < hang.start) & (calls.end >= hang.end))
+        hung = (begun >= hang.start) & (begun < hang.end)
+        keep &= ~hung
+        begun[hung] = np.minimum(hang.end, calls.end[hung])
+    return begun, keep
+
+
+def _outside(begun: np.ndarray, faults: Iterable[FoundFault]) -> np.ndarray:
+    keep = np.ones(len(begun), dtype=np.bool_)
+    for found in faults:
+        if not isinstance(found.fault, Errors) and not _is_hang(found.fault):
+            keep &= ~((begun >= found.start.low) & (begun < found.end.high))
+    return keep
+
+
+def _given(fault: Fault) -> FoundFault:
+    start, end = Found(fault.start, fault.start, fault.start), Found(fault.end, fault.end, fault.end)
+    size = getattr(fault, "rate", None) or getattr(fault, "factor", None) or getattr(fault, "workers", None)
+    return FoundFault(fault, start, end, None if size is None else Found(size, size, size), "given")

@@ -1,0 +1,149 @@
+"""How many workers a service has: found from the calls that waited for one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .reconstruction import Calls
+
+_SHARES = np.linspace(0.05, 0.95, 19)
+_LEAST_WAITED = 150
+"""Calls that must have waited for workers to be identified."""
+_REPLICAS = 200
+_MOST_OVERHEAD = 0.08
+"""Overhead that is looked for, as a share of the median time of service: more would be a worker too few."""
+_PRICE = 0.25
+"""Misfit that each second of overhead costs: one worker less with some overhead looks much like one more without."""
+_BLOCKS = 60
+
+
+class FoundWorkers(NamedTuple):
+    """Workers, and the time of a call that holds none.
+
+    Attributes:
+        value, low, high: Workers; None where nothing shows them.
+        overhead: Seconds by which calls that wait for no worker take longer than the
+            work of those that do: value, low, high.
+        misfit: Relative difference of the law of waiting calls from that of the others.
+        waited: Calls that waited.
+    """
+
+    value: int | None
+    low: int | None
+    high: int | None
+    overhead: tuple[float, float, float]
+    misfit: float
+    waited: int
+
+
+NOTHING = FoundWorkers(None, None, None, (0.0, 0.0, 0.0), float("nan"), 0)
+
+
+def rough_workers(calls: Calls, usual: float) -> int | None:
+    """Return about how many workers there are; faults in a lesser part of the log do not count.
+
+    With too few workers supposed, calls seem to be served too fast; with too many, too
+    slowly. The median over parts of the log is right where it matches calls that wait for nobody.
+    """
+    most = int(calls.met.max(initial=0)) + 1
+    best: tuple[float, int] | None = None
+    for workers in candidates(most):
+        begun = calls.starts(workers)
+        waited = (begun > calls.arrival) & ~calls.is_bound
+        if waited.sum() < _LEAST_WAITED:
+            break
+        work = (calls.end - begun)[waited]  # in order of arrival, which is that of the start
+        medians = [float(np.median(piece)) for piece in np.array_split(work, min(50, len(work) // 30))]
+        misfit = abs(np.log(max(float(np.median(medians)), 1e-9) / usual))
+        if best is None or misfit < best[0]:
+            best = (misfit, workers)
+    return None if best is None or best[0] > 0.5 else best[1]
+
+
+def candidates(most: int) -> list[int]:
+    """Return numbers of workers to try: all up to 64, then by steps of 2 %.
+
+    Example:
+        >>> candidates(4)
+        [1, 2, 3, 4]
+    """
+    found = [1]
+    while found[-1] < most:
+        found.append(max(found[-1] + 1, int(found[-1] * 1.02)))
+    return found
+
+
+def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray) -> FoundWorkers:
+    """Return the number of workers with which calls that waited did the same work as those that did not.
+
+    Args:
+        calls: The calls of the log.
+        near: About how many there are.
+        free: Times of service without any wait, in seconds.
+        healthy: Which calls to look at: those of no fault.
+    """
+    reach = max(3, round(0.25 * near))
+    tried = list(range(max(1, near - reach), near + reach + 1))
+    samples = [_waited(calls, workers, healthy) for workers in tried]
+    enough = [len(work) >= _LEAST_WAITED for work, _ in samples]
+    if not any(enough) or not enough[tried.index(near)]:
+        return NOTHING
+    tried = [workers for workers, is_enough in zip(tried, enough, strict=True) if is_enough]
+    samples = [sample for sample, is_enough in zip(samples, enough, strict=True) if is_enough]
+    generator = np.random.default_rng(0)
+    free = np.sort(free)
+    picks = []
+    for replica in range(_REPLICAS + 1):
+        drawn = generator.integers(_BLOCKS, size=_BLOCKS) if replica else np.arange(_BLOCKS)
+        weights = np.bincount(drawn, minlength=_BLOCKS)
+        aim = np.quantile(free if not replica else generator.choice(free, len(free)), _SHARES)
+        fits = [_misfit(work, weights[block], aim) for work, block in samples]
+        best = int(np.argmin([misfit for misfit, _ in fits]))
+        picks.append((tried[best], *fits[best]))
+    value = picks[0][0]
+    is_edge = not all(enough) and np.mean([pick[0] == tried[-1] for pick in picks]) > 0.02
+    if is_edge or not _have_waited(calls, value, free, healthy):
+        return NOTHING
+    (value, misfit, overhead), replicas = picks[0], np.array([(pick[0], pick[2]) for pick in picks[1:]])
+    low, high = np.percentile(replicas[:, 0], (2.5, 97.5))
+    spread = np.percentile(replicas[:, 1], (2.5, 97.5))
+    waited = len(samples[tried.index(value)][0])
+    return FoundWorkers(
+        value,
+        int(min(np.floor(low), value)),
+        int(max(np.ceil(high), value)),
+        (overhead, float(min(spread[0], overhead)), float(max(spread[1], overhead))),
+        misfit,
+        waited,
+    )
+
+
+def _have_waited(calls: Calls, workers: int, free: np.ndarray, healthy: np.ndarray) -> bool:
+    """Say whether calls that would have waited did take longer: else any larger number would do as well."""
+    chosen = (calls.starts(workers) > calls.arrival) & healthy & ~calls.is_bound
+    longer, usual = np.log(np.maximum(calls.duration[chosen], 1e-9)), np.log(np.maximum(free, 1e-9))
+    error = np.sqrt(longer.var() / max(len(longer) / 5, 1) + usual.var() / len(usual))  # neighbours share their queue
+    return bool(longer.mean() - usual.mean() > 4 * error)
+
+
+def _waited(calls: Calls, workers: int, healthy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the work of calls that waited, sorted, and the block of time of each."""
+    begun = calls.starts(workers)
+    chosen = np.flatnonzero((begun > calls.arrival) & healthy & ~calls.is_bound)
+    work = (calls.end - begun)[chosen]
+    block = (np.arange(len(chosen)) * _BLOCKS) // max(len(chosen), 1)
+    order = np.argsort(work, kind="stable")
+    return work[order], block[order]
+
+
+def _misfit(work: np.ndarray, weights: np.ndarray, aim: np.ndarray) -> tuple[float, float]:
+    """Return how far the law of some work is from the usual one, and by how much it is shorter."""
+    shares = np.cumsum(weights)
+    if shares[-1] <= 0:
+        return np.inf, 0.0
+    found = work[np.minimum(np.searchsorted(shares, _SHARES * shares[-1]), len(work) - 1)]
+    overhead = float(np.clip(np.median(aim - found), 0.0, _MOST_OVERHEAD * aim[9]))
+    misfit = np.mean(np.abs(found + overhead - aim)) + _PRICE * overhead
+    return float(misfit / np.mean(aim)), overhead
