@@ -22,7 +22,7 @@ import numpy as np
 import simpy
 from simpy.events import NORMAL, PENDING, Event, Process
 
-from .errors import NotAGeneratorError
+from .errors import Cancellation, NotAGeneratorError
 
 AFTER_WORK = NORMAL + 1
 """Priority of time limits: at one instant, work that ends is counted before limits expire."""
@@ -228,7 +228,8 @@ class Task(Process):
         name = getattr(self._generator, "__qualname__", "a process")
         self._generator.close()
         self._on_end = None  # a mistake in the model is no error of the call
-        self._end(False, TypeError(f"{name} must yield SimPy events, got {thing!r}"))
+        hint = ": write `yield from`" if isinstance(thing, Generator) else ""
+        self._end(False, TypeError(f"{name} must yield SimPy events, got {thing!r}{hint}"))
 
     def throw(self, cause: Any) -> None:
         """Interrupt the task now, from a callback."""
@@ -316,6 +317,28 @@ def steps_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> Steps:
     return steps
 
 
+class Limit(list[Any], Cancellation):
+    """A time limit: when it passes, and what it stops; None once it stops nothing. It is the cause of its interrupt."""
+
+    __slots__ = ()
+
+
+class Gone(Cancellation):
+    """Says that whoever waited has gone, and why.
+
+    Args:
+        reason: Why, in a word.
+    """
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Gone({self.reason!r})"
+
+
 class Ticks:
     """Calls a function at each of many times: one heap event for each, always the same object.
 
@@ -381,7 +404,7 @@ class Deadlines:
     def arm(self, target: Any) -> list[Any]:
         """Set a limit for *target* and return its entry."""
         when = self.env.now + self.seconds
-        entry = [when, target]
+        entry = Limit((when, target))
         if when < math.inf:
             self._queue.append(entry)
             if not self._is_armed:
@@ -411,14 +434,14 @@ class Deadlines:
         self._is_armed = False
 
 
-def deadline(
-    env: simpy.Environment, seconds: float, target: Any, expire: Callable[[list[Any]], bool], depth: int = 0
-) -> list[Any]:
-    """Set one limit of a length of its own and return its entry; see `Deadlines`."""
-    entry = [env.now + seconds, target]
-    if entry[0] < math.inf:
-        at(env, entry[0], lambda _: entry[1] is not None and expire(entry), AFTER_WORK + depth)
-    return entry
+def limit_at(
+    env: simpy.Environment, when: float, target: Any, expire: Callable[[list[Any]], bool], depth: int = 0
+) -> Limit:
+    """Set one limit that passes at exactly *when*; see `Deadlines`."""
+    limit = Limit((when, target))
+    if when < math.inf:
+        at(env, when, lambda _: limit[1] is not None and expire(limit), AFTER_WORK + depth)
+    return limit
 
 
 def schedule_at(env: simpy.Environment, event: Any, when: float, priority: Any = NORMAL) -> None:

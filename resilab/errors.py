@@ -38,6 +38,7 @@ __all__ = [
     "BrokerUnavailableError",
     "BulkheadFullError",
     "CallRejectedError",
+    "Cancellation",
     "CircuitOpenError",
     "ConsumerCrashError",
     "DeclinedError",
@@ -238,6 +239,19 @@ class AcknowledgementError(RuntimeError):
 
 class UnfinishedRunError(RuntimeError):
     """A run would never end: some requests stay open. The message says which and why."""
+
+
+class Cancellation:
+    """The cause of every interrupt with which resilab stops work that nobody waits for any more.
+
+    Work of your own that catches `simpy.Interrupt`, as preemption does, must let these pass:
+
+        except simpy.Interrupt as signal:
+            if isinstance(signal.cause, Cancellation):
+                raise
+    """
+
+    __slots__ = ()
 
 
 NEVER_HANDLED = (

@@ -19,10 +19,13 @@ import dataclasses
 import functools
 import math
 import reprlib
+import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -297,3 +300,36 @@ def number_or_function(rule: Any, *args: float) -> Rule:
         return number.check(name, value)
 
     return Rule(check, f"{number.words}, or a function")
+
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, with the line of the user's code that has led here."""
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_code):
+        level += 1
+        frame = frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(code: types.CodeType) -> bool:
+    file = code.co_filename
+    is_made_by_dataclass = file == "<string>" and code.co_name == "__init__"
+    return is_made_by_dataclass or file == dataclasses.__file__ or file.startswith(_PACKAGE)
+
+
+_LONGEST_IN_MILLISECONDS = 600_000  # ten minutes: settings of single calls are not longer
+
+
+def warn_of_milliseconds(name: str, seconds: Any) -> None:
+    """Warn if a time looks as if it were copied from a setting in milliseconds: 500, 1000, 1500, ... and no hours."""
+    if (
+        isinstance(seconds, int | float)
+        and 1000 <= seconds <= _LONGEST_IN_MILLISECONDS
+        and seconds % 500 == 0
+        and seconds % 3600
+    ):
+        warn_user(f"{name} is in seconds, and {seconds} looks like milliseconds: {seconds / 1000:g} s?")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .failures import warn_user
+from ..validation import warn_user
 from .fingerprints import Fingerprints
 
 

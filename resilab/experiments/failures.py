@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import sys
 import traceback
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +100,3 @@ def _portable(value: Any) -> Any:
     except Exception:
         return repr(value)
     return value
-
-
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, with the line of the user's code that has led here."""
-    level = 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_ROOT):
-        level += 1
-        frame = frame.f_back
-    warnings.warn(message, category, stacklevel=level)

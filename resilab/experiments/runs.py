@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..validation import whole
+from ..validation import warn_user, whole
 from .cache import RunCache
 from .cluster import on_cluster
-from .failures import InterruptedExperimentWarning, PackedError, warn_user
+from .failures import InterruptedExperimentWarning, PackedError
 from .jobs import Job, Numbers, Outcome, play_job
 
 TRIAL = 0.2

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..validation import function, instance, ratio, sequence
-from .failures import warn_user
+from ..validation import function, instance, ratio, sequence, warn_user
 from .jobs import Job, seeds_of
 from .measures import measures
 from .runs import Workers

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import simpy
 
-from ..engine import OnEnd, Request, Steps, Ticks, interrupt, start
+from ..engine import Gone, OnEnd, Request, Steps, Ticks, interrupt, start
 from ..errors import NEVER_HANDLED, UnfinishedRunError, cause_of
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
@@ -229,7 +229,7 @@ class Run:
         for number, process in list(self.open.items()):
             self.columns.outcome[number] = OPEN
             self.columns.attempts[number] = process.request.sends
-            if not interrupt(process, "horizon"):
+            if not interrupt(process, Gone("horizon")):
                 self.env.step()
         for service in self.services.values():
             service.close()

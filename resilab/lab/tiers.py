@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import simpy
 
-from ..engine import Request, Steps, caller_has_gone, interrupt, start
+from ..engine import Gone, Request, Steps, caller_has_gone, interrupt, start
 from ..errors import NEVER_HANDLED, DownstreamError, ServiceError, cause_of
 from ..events import EventLog
 from ..randomness import KeyedDraws, uniform
@@ -291,4 +291,4 @@ class LiveTier(LiveService):
         self._due.pop(job, None)
         task = self._tasks.pop(job, None)
         if task is not None:
-            interrupt(task, "hedge" if outcome == CANCELLED else "cancelled")
+            interrupt(task, Gone("hedge" if outcome == CANCELLED else "cancelled"))

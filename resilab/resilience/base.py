@@ -127,6 +127,11 @@ class Policy(Spec, Generic[L]):
         """Make the live policy at a place; every kind of policy says here what it is."""
         raise NotImplementedError
 
+    def __getattr__(self, name: str) -> Any:
+        """Say where `execute` is: a policy is a value, and what is alive is made by `bind`."""
+        hint = f": bind it first, as in {type(self).__name__}(...).bind(env).execute(fn)" if name == "execute" else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     @property
     def default_name(self) -> str:
         """What the events call it unless it is given a name: "circuit_breaker"."""
@@ -173,6 +178,10 @@ class LivePolicy:
         """
         call = generator_function(fn)
         return self.run(partial(call, **kwargs) if kwargs else call, *args)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to be called, and say how a call is made."""
+        raise TypeError(f"{self!r} is not called itself: write `yield from policy.execute(fn, ...)`")
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         """Do what `execute` does, for an *fn* that is known to be a generator function."""

@@ -13,6 +13,7 @@ from ..validation import (
     PositiveOrInfinite,
     Share,
     number_or_function,
+    warn_of_milliseconds,
     whole,
     word,
 )
@@ -127,6 +128,7 @@ class CircuitBreaker(Policy["LiveCircuitBreaker"]):
     half_open: HalfOpenRule = field(default_factory=HalfOpenRule)
 
     def __post_init__(self) -> None:
+        warn_of_milliseconds("timeout", self.timeout)
         for name in ("failure_rate_threshold", "slow_call_duration"):
             if self.window is None and getattr(self, name) is not None:
                 raise ValueError(f"window must be given with {name}, got None")

@@ -9,7 +9,7 @@ from typing import Any
 
 import simpy
 
-from ..engine import AFTER_WORK, Steps, at, interrupt, request_of
+from ..engine import Steps, interrupt, limit_at, request_of
 from ..errors import TimeoutExceededError
 from ..validation import PositiveOrInfinite
 from .base import LivePolicy, Place, Policy
@@ -66,7 +66,7 @@ class LiveDeadline(LivePolicy):
     def __init__(self, spec: Deadline, place: Place) -> None:
         super().__init__(spec, place)
         self.timeouts = 0
-        self._priority = AFTER_WORK + place.depth
+        self._depth = place.depth
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self.env.active_process
@@ -79,29 +79,22 @@ class LiveDeadline(LivePolicy):
             return (yield from fn(*args))
         if when <= self.env.now:
             raise self._exceeded()
-        limit = self._arm(when, caller)
+        limit = limit_at(self.env, when, caller, lambda limit: interrupt(limit[1], limit), self._depth)
         if request is not None:
             request.deadline = when
         try:
-            return (yield from fn(*args))
+            reply = yield from fn(*args)
         except simpy.Interrupt as signal:
             if signal.cause is limit:
                 raise self._exceeded() from None
             raise
         finally:
-            limit[0] = None
+            limit[1] = None
             if request is not None:
                 request.deadline = outer
-
-    def _arm(self, when: float, caller: Any) -> list[Any]:
-        limit = [caller]
-
-        def expire(_: Any) -> None:
-            if limit[0] is not None:
-                interrupt(limit[0], limit)
-
-        at(self.env, when, expire, self._priority)
-        return limit
+        if self.env.now > when:  # the call caught the interrupt and went on
+            raise self._exceeded()
+        return reply
 
     def _exceeded(self) -> TimeoutExceededError:
         self.timeouts += 1

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Branch, Deadlines, Steps, branch_of, deadline, interrupt, start
+from ..engine import Branch, Deadlines, Gone, Steps, branch_of, interrupt, limit_at, start
 from ..errors import NEVER_HANDLED
 from ..validation import Count, Rule, non_negative, word
 from .base import LivePolicy, Place, Policy
@@ -121,7 +121,7 @@ class LiveHedge(LivePolicy):
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         race = _Race(self, fn, args)
-        cause: Any = "hedge"
+        cause: Any = Gone("hedge")
         try:
             winner = yield from race.play()
         except simpy.Interrupt as signal:
@@ -147,7 +147,7 @@ class LiveHedge(LivePolicy):
         """Set the time at which the next copy is sent."""
         if self._deadlines is not None:
             return self._deadlines.arm(wake)
-        return deadline(self.env, seconds, wake, _wake, self._depth)
+        return limit_at(self.env, self.env.now + seconds, wake, _wake, self._depth)
 
     def remember(self, seconds: float) -> None:
         """Keep how long a copy took that has succeeded."""

@@ -22,6 +22,8 @@ from ..validation import (
     one_of,
     positive,
     try_seconds,
+    warn_of_milliseconds,
+    warn_user,
     word,
 )
 from .backoff import Backoff
@@ -124,6 +126,9 @@ class Retry(Policy["LiveRetry"]):
     jitter_given: bool = False
 
     def __post_init__(self) -> None:
+        warn_of_milliseconds("initial_delay", self.initial_delay)
+        if self.initial_delay > self.max_delay:
+            warn_user(f"initial_delay of {self.initial_delay} is above max_delay of {self.max_delay}, which is waited")
         if self.max_retries is None and self.backoff is None:
             positive("initial_delay with max_retries=None", self.initial_delay)
             positive("max_delay with max_retries=None", self.max_delay, allow_infinite=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import simpy
 
-from ..engine import Deadlines, Steps, abandon, branch_of, deadline, interrupt, start
+from ..engine import Deadlines, Steps, abandon, branch_of, interrupt, limit_at, start
 from ..errors import TimeoutExceededError
-from ..validation import PositiveOrInfinite, number_or_function, positive
+from ..validation import PositiveOrInfinite, number_or_function, positive, warn_of_milliseconds
 from .base import LivePolicy, Place, Policy
 from .likeness import like
 
@@ -29,6 +29,11 @@ class Timeout(Policy["LiveTimeout"]):
             interrupted, and the service does what its `on_cancel` says. False is the
             race of the reference document: the caller leaves, the work runs on and
             holds its permits and workers to its end.
+
+    Work that catches `simpy.Interrupt`, as preemption does, must raise again those whose
+    cause is a `resilab.errors.Cancellation`: otherwise it runs on, and its end is late.
+    A limit around `store.get()` leaves the get in the store's queue, where it takes a
+    later item: write `with store.get() as get: item = yield get`.
 
     Raises:
         TimeoutExceededError: From `execute`, when the limit has passed.
@@ -52,6 +57,9 @@ class Timeout(Policy["LiveTimeout"]):
 
     seconds: Annotated[float | Callable[[float], float], number_or_function(PositiveOrInfinite, 0.0)]
     cancel: bool = True
+
+    def __post_init__(self) -> None:
+        warn_of_milliseconds("seconds", self.seconds)
 
     @classmethod
     def like(cls, library: str, **options: Any) -> Timeout:
@@ -100,19 +108,22 @@ class LiveTimeout(LivePolicy):
     def _arm_computed(self, target: Any) -> list[Any]:
         assert callable(self.spec.seconds)
         seconds = positive("the seconds returned by seconds", self.spec.seconds(self.env.now), allow_infinite=True)
-        return deadline(self.env, seconds, target, _expire, self._depth)
+        return limit_at(self.env, self.env.now + seconds, target, _expire, self._depth)
 
     def _cancel(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         began = self.env.now
         entry = self._arm(self.env.active_process or self._caller())
         try:
-            return (yield from fn(*args))
+            reply = yield from fn(*args)
         except simpy.Interrupt as signal:
             if signal.cause is entry:
                 raise self._expired(began) from None
             raise
         finally:
             entry[1] = None
+        if self.env.now > entry[0]:  # the call caught the interrupt and went on
+            raise self._expired(began)
+        return reply
 
     def _race(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         caller = self._caller()
