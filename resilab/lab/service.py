@@ -12,7 +12,7 @@ import simpy
 from simpy.events import NORMAL
 
 from ..distributions import Law
-from ..engine import Completion, Request, Steps, at, caller_has_gone, scheduled
+from ..engine import Completion, Gone, Request, Steps, at, caller_has_gone, scheduled
 from ..errors import ServiceError, ServiceOverloadedError
 from ..randomness import KeyedDraws, uniform
 from ..validation import Count, Natural, Ratio, Spec, many, word
@@ -209,7 +209,7 @@ class LiveService:
             return (yield job)
         except BaseException as error:
             if job.state < _DONE:
-                if isinstance(error, simpy.Interrupt) and error.cause == "hedge":
+                if isinstance(error, simpy.Interrupt) and isinstance(error.cause, Gone) and error.cause.reason == "hedge":
                     job.gone = CANCELLED, self._code_of("hedge")
                 self._leave(job)
             raise

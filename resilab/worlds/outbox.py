@@ -18,7 +18,7 @@ from ..consistency.database import Database
 from ..consistency.order_saga import DualWriteOrderService, OrderService
 from ..consistency.outbox import Outbox
 from ..consistency.outbox_processor import OutboxProcessor
-from ..engine import Steps, interrupt, request_of, start
+from ..engine import Gone, Steps, interrupt, request_of, start
 from ..errors import ResilienceError, UnfinishedRunError
 from ..lab.records import SUCCESS, TIMEOUT
 from ..lab.run import Run, Stream
@@ -128,7 +128,7 @@ class _OutboxRun(Run):
         self.play(horizon)
         if self.processor is not None and self.processor.actor.process.is_alive:
             self.processor.actor.process.defused = True
-            interrupt(self.processor.actor.process, "horizon")
+            interrupt(self.processor.actor.process, Gone("horizon"))
         stored: defaultdict[int, list[float]] = defaultdict(list)
         for copy in self.subscription.copies:
             stored[copy.message.event_id].append(copy.message.published)
