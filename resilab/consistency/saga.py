@@ -83,6 +83,8 @@ class Saga(Spec):
     ) -> None:
         if not steps:
             raise ValueError("steps must not be empty, got ()")
+        if isinstance(steps[0], list | tuple):
+            raise TypeError(f"steps are given one by one, as in Saga(*steps), got a {type(steps[0]).__name__}")
         names = [instance("steps", step, SagaStep).name for step in steps]
         for step in steps[:-1]:
             if step.compensate is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..validation import function, instance, ratio, sequence, whole
+from ..validation import function, instance, ratio, sequence, warn_user, whole
 from .board import Board, Interrupted, Problem, weights_of
 from .certify import Certificate, certify
-from .failures import InterruptedExperimentWarning, warn_user
+from .failures import InterruptedExperimentWarning
 from .options import Options, play_options, shows_options, work_options
 from .race import BLOCKS, Race
 from .recommendation import Recommendation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from ..events import Event, events_frame
-from ..validation import non_negative, positive, ratio
+from ..validation import non_negative, positive, ratio, warn_user
 from .metrics import ShortRunWarning, answered_within, doubts, recovery, summary, timeline, utilization
 from .records import ATTEMPT_OUTCOMES, OUTCOMES
 from .world import World
@@ -228,7 +227,7 @@ class Result:
 
         part = self if not warmup else self.window(warmup)
         for doubt in doubts(part):
-            warnings.warn(doubt, ShortRunWarning, stacklevel=2)
+            warn_user(doubt, ShortRunWarning)
         numbers = summary(part)
         if within is not None:
             numbers["answered_within"] = part.answered_within(within)

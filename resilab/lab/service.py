@@ -209,7 +209,11 @@ class LiveService:
             return (yield job)
         except BaseException as error:
             if job.state < _DONE:
-                if isinstance(error, simpy.Interrupt) and isinstance(error.cause, Gone) and error.cause.reason == "hedge":
+                if (
+                    isinstance(error, simpy.Interrupt)
+                    and isinstance(error.cause, Gone)
+                    and error.cause.reason == "hedge"
+                ):
                     job.gone = CANCELLED, self._code_of("hedge")
                 self._leave(job)
             raise

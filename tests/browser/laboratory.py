@@ -132,9 +132,10 @@ ERRORS = """() => [...document.querySelectorAll('.jp-OutputArea-output')].filter
     each.dataset.mimeType === 'application/vnd.jupyter.error'
     || (each.dataset.mimeType === 'application/vnd.jupyter.stderr' && each.textContent.includes('Traceback'))
 ).map(each => each.textContent)"""
-KERNEL_IS_IDLE = """() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')
-    || (document.querySelector('.jp-NotebookKernelStatus')  // Jupyter Notebook has no status bar
-        && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle')"""
+KERNEL_IS_IDLE = """() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel
+    && (document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')
+        || (document.querySelector('.jp-NotebookKernelStatus')  // Jupyter Notebook has no status bar
+            && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'))"""
 # Widgets send what changed as messages; the kernel says it is idle after each, and its answers come before that.
 WATCH_MESSAGES = """() => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;

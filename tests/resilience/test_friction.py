@@ -38,6 +38,11 @@ def test_yield_instead_of_yield_from_is_told():
         env.run(env.process(rl.Timeout(1.0, cancel=False).bind(env).execute(work)))
 
 
+def test_a_list_of_steps_is_told_to_be_given_one_by_one():
+    with pytest.raises(TypeError, match=r"one by one, as in Saga\(\*steps\), got a list$"):
+        rl.saga.Saga([rl.saga.SagaStep])
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
