@@ -42,7 +42,7 @@ from .style import (
     reach,
 )
 from .sweeps import differences, front, trade_off, words
-from .traces import measured_and_simulated, trace_latency
+from .traces import measured_and_simulated, model_check, trace_latency
 
 __all__ = [
     "FAULT_COLOUR",
@@ -72,6 +72,7 @@ __all__ = [
     "message_flow",
     "message_lag",
     "messaging_overview",
+    "model_check",
     "nice",
     "outbox_backlog",
     "outbox_delay",

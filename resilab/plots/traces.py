@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..lab.faults import Fault
 from ..lab.metrics import steps, timeline
 from ..lab.result import Result
+from ..traces.checking import Check
 from ..traces.trace import Trace
 from .style import INK, OUTCOME_COLOURS, SERIES_COLOURS, add_line, axes_or_new, label, legend, mark_faults, nice, reach
 from .style import picture as new_picture
@@ -36,7 +37,7 @@ def trace_latency(trace: Trace, ax: Axes | None = None, *, faults: Iterable[Faul
         if chosen.any():
             style = {"linestyle": "none", "marker": ".", "markersize": 3.0, "markeredgewidth": 0, "label": name}
             add_line(ax, trace.start[chosen], trace.duration[chosen], color=OUTCOME_COLOURS[colour], **style)
-    reach(ax, x=(0.0, float(trace.span or 0.0)), y=(0.0, nice(1.2 * float(trace.duration.max()))))
+    reach(ax, x=(0.0, float(trace.span or 0.0)), y=(0.0, nice(1.2 * float(trace.known.max(initial=0.0) or 1.0))))
     mark_faults(ax, list(faults), names=True)
     label(ax, "time of start (s)", "duration (s)")
     legend(ax, markerscale=3)
@@ -62,7 +63,7 @@ def measured_and_simulated(trace: Trace, result: Result, figure: Figure | None =
         left, right = figure.subplots(1, 2)
     left, right = axes_or_new(left), axes_or_new(right)
     shown = (
-        (_MEASURED, steps(trace.start, trace.start + trace.duration), trace.duration),
+        (_MEASURED, steps(trace.start, trace.start + trace.duration), trace.known),
         (_SIMULATED, timeline(result, "in_flight"), result.latency[~np.isnan(result.latency)]),
     )
     right.set_xscale("log")
@@ -81,3 +82,50 @@ def measured_and_simulated(trace: Trace, result: Result, figure: Figure | None =
     legend(left)
     legend(right)
     return figure
+
+
+def model_check(check: Check, figure: Figure | None = None) -> Figure:
+    """Draw a check as two panels: calls under way, measured and in every run; p50 and p95 by phase.
+
+    Args:
+        check: Made by `resilab.check`.
+        figure: Where to draw. None makes a new picture, which a notebook shows.
+
+    Returns:
+        The figure.
+    """
+    if figure is None:
+        figure, (left, right) = new_picture(1, 2)
+    else:
+        left, right = figure.subplots(1, 2)
+    left, right = axes_or_new(left), axes_or_new(right)
+    faint = {**_SIMULATED, "linewidth": 0.6, "alpha": 0.4}
+    for number, run in enumerate(check.runs):
+        style = faint | {"label": "one more run" if not number else "_"}
+        add_line(left, *steps(run.start, run.start + run.duration), **style)
+    series = check.trace.in_flight()
+    add_line(left, series.index, series.to_numpy(), **_MEASURED)
+    reach(left, x=(0.0, float(check.trace.span or 0.0)), y=(0.0, nice(1.2 * float(series.max()))))
+    label(left, "time (s)", "calls under way")
+    legend(left)
+    _draw_phases(check, right)
+    return figure
+
+
+def _draw_phases(check: Check, ax: Axes) -> None:
+    """Draw p50 and p95 of each phase: a dot measured, a bar where one more run would lie."""
+    ax.set_yscale("log")
+    for shift, metric in ((-0.15, "p50"), (0.15, "p95")):
+        rows = [row for row in check.rows if row.metric == metric]
+        places = np.arange(len(rows)) + shift
+        for place, row in zip(places, rows, strict=True):
+            name = "where one more run would lie" if place == places[0] and metric == "p50" else "_"
+            add_line(
+                ax, [place, place], [row.low, row.high], color=SERIES_COLOURS[1], linewidth=5, alpha=0.5, label=name
+            )
+        style = {"linestyle": "none", "marker": "o" if metric == "p50" else "s", "markersize": 4, "color": INK}
+        add_line(ax, places, [row.measured for row in rows], label=f"{metric}, measured", **style)
+    names = [phase.name for phase in check.phases]
+    ax.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names], fontsize=6)
+    label(ax, None, "latency of successes (s)")
+    legend(ax)

@@ -2,6 +2,7 @@
 
 from .calibrating import calibrate
 from .calibration import Calibration, ModelWarning
+from .checking import Check, check
 from .durations import read_durations
 from .of_result import trace_of
 from .reading import FAILURE_CODES, read_trace
@@ -12,10 +13,12 @@ __all__ = [
     "FAILURE_CODES",
     "BadRow",
     "Calibration",
+    "Check",
     "ModelWarning",
     "Trace",
     "TraceError",
     "calibrate",
+    "check",
     "read_durations",
     "read_trace",
     "trace_of",

@@ -75,7 +75,7 @@ def calibrate(
             " be told. Log milliseconds"
         )
     phases = find_phases(trace, calls, usual, alone, workers, known)
-    law = _law(calls, phases, alone)
+    law = _law(calls, phases, alone, workers)
     service = _service(trace, phases, law, workers)
     return Calibration(
         service=service,
@@ -90,7 +90,7 @@ def calibrate(
     )
 
 
-def _law(calls: Calls, phases: Phases, alone: Empirical | None) -> CensoredLaw:
+def _law(calls: Calls, phases: Phases, alone: Empirical | None, workers: int | None) -> CensoredLaw:
     """Return the law of the service: measured alone, or of calls that waited for nobody."""
     if alone is not None:
         values = np.array(alone.values)
@@ -99,6 +99,8 @@ def _law(calls: Calls, phases: Phases, alone: Empirical | None) -> CensoredLaw:
         waited_not = phases.is_free
         if calls.is_bound.any():
             waited_not = met_few(calls, phases.is_healthy)
+            if workers is not None:  # half of them, for work whose caller has left may go on unseen
+                waited_not |= phases.is_healthy & (calls.met <= workers / 2)
         if not waited_not.any():
             raise TraceError("no call of the log met few others outside its faults: measure some alone (alone=...)")
         law = censored_law(calls.duration[waited_not], calls.is_bound[waited_not])

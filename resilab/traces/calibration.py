@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..distributions import Empirical
 from ..lab.faults import Errors, Fault, Slowdown
 from ..lab.scenario import Scenario
 from ..lab.service import Service
@@ -84,6 +85,10 @@ class Calibration:
         open_ = [row.parameter for row in self.parameters if row.value == NOT_IDENTIFIED]
         return f"Calibration({self.service.workers} workers, {faults}; not identified: {', '.join(open_) or 'nothing'})"
 
+    def replace(self, **changes: Any) -> Calibration:
+        """Return a copy with some fields changed, for instance a service with another law."""
+        return replace(self, **changes)
+
     @property
     def table(self) -> pd.DataFrame:
         """One row a number: parameter, value, low, high (95 %), found_by."""
@@ -94,11 +99,11 @@ class Calibration:
     @property
     def doubts(self) -> str:
         """What `check` found wrong with the model; empty if it passed, or was not checked."""
-        return str(self.__dict__.get("_doubts", ""))
+        return "; ".join(filter(None, self.__dict__.get("_doubts", {}).values()))
 
-    def doubt(self, words: str) -> None:
-        """Remember what a check said: scenarios made from now on warn of it."""
-        object.__setattr__(self, "_doubts", words)
+    def doubt(self, words: str, trace: Trace) -> None:
+        """Remember what a check with a log said: scenarios made from now on warn of it."""
+        object.__setattr__(self, "_doubts", {**self.__dict__.get("_doubts", {}), hash(trace): words})
 
     def scenario(
         self,
@@ -192,13 +197,12 @@ class Calibration:
 
     def drawn(self, generator: np.random.Generator, faults: tuple[FoundFault, ...]) -> Service:
         """Return a service that may be the true one: each number drawn from what is known of it."""
-        values = np.array(self.service.latency.values)
         low, high = self.worker_range
-        return self.service.replace(
-            workers=int(generator.integers(low, high + 1)),
-            latency=self.service.latency.replace(values=generator.choice(values, len(values))),
-            faults=tuple(_drawn(found, generator) for found in faults),
-        )
+        law = self.service.latency
+        if isinstance(law, Empirical):
+            law = Empirical(tuple(generator.choice(np.array(law.values), len(law.values)).tolist()))
+        played = tuple(_drawn(found, generator) for found in faults)
+        return self.service.replace(workers=int(generator.integers(low, high + 1)), latency=law, faults=played)
 
 
 def _shifted(fault: Fault, start: float) -> Fault:

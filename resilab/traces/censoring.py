@@ -44,7 +44,7 @@ def survival(durations: np.ndarray, is_bound: np.ndarray) -> tuple[np.ndarray, n
     return times, np.cumprod(1 - counts / at_risk)
 
 
-def censored_law(durations: np.ndarray, is_bound: np.ndarray, *, size: int = 4000) -> CensoredLaw:
+def censored_law(durations: np.ndarray, is_bound: np.ndarray) -> CensoredLaw:
     """Return the law of durations of which some ended at a limit.
 
     Up to the last end it is that of Kaplan and Meier; beyond, a lognormal law that fits
@@ -53,6 +53,7 @@ def censored_law(durations: np.ndarray, is_bound: np.ndarray, *, size: int = 400
     times, beyond = survival(durations, is_bound)
     if not is_bound.any() or not len(times) or beyond[-1] < 1e-9:
         return CensoredLaw(durations[~is_bound], math.inf, 0.0)
+    size = len(durations)
     shares = (np.arange(size) + 0.5) / size
     known = shares < 1 - beyond[-1]
     values = np.empty(size)

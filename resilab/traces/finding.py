@@ -37,7 +37,7 @@ class FoundFault(NamedTuple):
     found_by: str
 
 
-_LEAST_HAZARD = 30.0
+_LEAST_HAZARD = 45.0
 """Answers that were due in a gap without any, for the gap to be a hang."""
 _LEAST_GAP = 4.0
 """Length of a hang, in usual times of service."""
@@ -78,7 +78,12 @@ def find_hangs(trace: Trace, calls: Calls, usual: float, workers: int | None) ->
     busy = np.minimum(under_way, workers or 1)
     least = max(_LEAST_GAP * usual, 3 * trace.tick)
     is_hang = (gaps > least) & (busy * gaps / usual > _LEAST_HAZARD) & (under_way > 0)
-    bounds = [(float(ends[place]), float(ends[place + 1])) for place in np.flatnonzero(is_hang)]
+    bounds: list[tuple[float, float]] = []
+    for place in np.flatnonzero(is_hang).tolist():
+        last_answer, first_answer = float(ends[place]), float(ends[place + 1])
+        if bounds and last_answer - bounds[-1][1] < _LEAST_GAP * usual:  # one hang, in which running work ended
+            last_answer = bounds.pop()[0]
+        bounds.append((last_answer, first_answer))
     return [_hang(calls, last_answer, first_answer, usual, workers) for last_answer, first_answer in bounds]
 
 

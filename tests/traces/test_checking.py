@@ -1,0 +1,74 @@
+"""Does a model fit? A true one does, a wrong one does not, and says so afterwards."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+import resilab as rl
+from resilab.plots import model_check
+
+from .test_calibration import log_of
+
+FAULTS = (rl.Outage(20, 5, mode="hang"), rl.Slowdown(50, 8, factor=2.0))
+
+
+def test_a_model_fits_the_log_that_it_was_made_from_and_another_one():
+    model = rl.calibrate(log_of(8, faults=FAULTS, duration=90.0))
+    for log in (model.trace, log_of(8, duration=60.0, seed=2), log_of(8, duration=60.0, seed=3, faults=FAULTS[:1])):
+        found = rl.check(model, log)
+        assert found.ok, found
+    assert model.doubts == ""
+
+
+def test_the_table_has_every_measure_of_every_phase():
+    found = rl.check(rl.calibrate(log_of(8, faults=FAULTS, duration=90.0)), log_of(8, faults=FAULTS, duration=90.0))
+    assert list(found.table.columns) == ["phase", "metric", "measured", "expected", "low", "high", "ok"]
+    assert [phase.name for phase in found.phases] == [
+        "0-20 s, healthy",
+        "20-25 s, outage",
+        "25-50 s, after outage",
+        "50-58 s, slowdown",
+        "58-90 s, after slowdown",
+    ]
+    metrics = {"success", "p50", "p95", "calls", "most_under_way", "time_to_drain"}
+    assert set(found["metric"]) == metrics
+    drains = found.table[found["metric"] == "time_to_drain"]
+    assert drains["phase"].tolist() == ["25-50 s, after outage", "58-90 s, after slowdown"]
+    assert ((drains["low"] < drains["expected"]) & (drains["expected"] < drains["high"])).all()
+
+
+@pytest.mark.parametrize("workers", [7, 9])
+def test_a_wrong_model_fails_and_says_so_wherever_it_is_used(workers):
+    log = log_of(8, faults=FAULTS[:1], duration=60.0)
+    model = rl.calibrate(log)
+    wrong = model.replace(service=model.service.replace(workers=workers), worker_range=(workers, workers))
+    found = rl.check(wrong, log)
+    assert not found.ok
+    assert "not within their intervals" in repr(found)
+    with pytest.warns(rl.ModelWarning, match="this model failed its check: .* in .* for"):
+        wrong.scenario()
+    with pytest.warns(rl.ModelWarning, match="failed its check"):
+        wrong.situations()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", rl.ModelWarning)
+        model.scenario()
+
+
+def test_callers_that_leave_are_part_of_the_check():
+    log = log_of(8, duration=60.0, policy=rl.Timeout(0.1), on_cancel="stop", load=0.5)
+    model = rl.calibrate(log, workers=8)
+    assert rl.check(model, log, rl.Timeout(0.1), on_cancel="stop").ok
+    assert not rl.check(model, log, on_cancel="stop").ok
+
+
+def test_the_picture_shows_measured_and_played():
+    found = rl.check(rl.calibrate(log_of(8, duration=40.0)), log_of(8, duration=40.0), replications=5)
+    left, right = model_check(found).axes
+    assert [line.get_label() for line in left.lines].count("one more run") == 1
+    assert len(left.lines) == 6
+    assert [line.get_label() for line in right.lines if "measured" in line.get_label()] == [
+        "p50, measured",
+        "p95, measured",
+    ]
