@@ -127,5 +127,8 @@ def _draw_phases(check: Check, ax: Axes) -> None:
         add_line(ax, places, [row.measured for row in rows], label=f"{metric}, measured", **style)
     names = [phase.name for phase in check.phases]
     ax.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names], fontsize=6)
+    shown = [row for row in check.rows if row.metric in ("p50", "p95") and row.measured > 0]
+    least, most = min(row.measured for row in shown), max(row.measured for row in shown)
+    reach(ax, x=(-0.5, len(check.phases) - 0.5), y=(least / 2, most * 3))
     label(ax, None, "latency of successes (s)")
     legend(ax)
