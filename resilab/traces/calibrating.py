@@ -113,7 +113,11 @@ def _overhead(phases: Phases) -> float:
 
 
 def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None) -> Service:
-    failed = np.zeros(len(trace), dtype=np.bool_) if trace.failed is None else trace.failed & ~_timed_out(trace)
+    failed = (
+        np.zeros(len(trace), dtype=np.bool_)
+        if trace.failed is None
+        else trace.failed & ~_timed_out(trace) & ~phases.refused
+    )
     outside = np.ones(len(trace), dtype=np.bool_)
     for found in phases.faults:
         if isinstance(found.fault, Errors) or found.found_by == "failures per request":
@@ -123,6 +127,8 @@ def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None
     fields: dict[str, Any] = {"failure_rate": rate} if rate > 0 else {}
     if len(times) and np.median(times) < np.median(law.values):
         fields["failure_latency"] = Empirical(times)
+    if phases.queue_limit is not None:
+        fields["queue_limit"] = phases.queue_limit
     count = workers or phases.workers.value or _least_workers(trace)
     if _overhead(phases):
         fields["overhead"] = _overhead(phases)

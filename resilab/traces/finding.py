@@ -8,7 +8,7 @@ import numpy as np
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from .reconstruction import Calls
-from .segments import Window, normal_scores, windows_of
+from .segments import SHORTEST, Window, normal_scores, windows_of
 from .trace import Trace
 
 
@@ -39,17 +39,42 @@ class FoundFault(NamedTuple):
 
 _LEAST_HAZARD = 45.0
 """Answers that were due in a gap without any, for the gap to be a hang."""
+_LEAST_REFUSED = 20
+"""Requests that a full queue must have refused to be known by it."""
+_LEAST_CHANGE = 0.02
+"""Change of the logarithm of work below which it is none."""
 _LEAST_GAP = 4.0
 """Length of a hang, in usual times of service."""
 
 
-def find_errors(trace: Trace) -> list[FoundFault]:
-    """Return the windows in which more requests fail than usual."""
+def find_refused(trace: Trace) -> tuple[np.ndarray, int | None]:
+    """Return which requests a full queue refused, and how many calls were under way at most.
+
+    They fail at once, and only when no more calls are under way than ever.
+    """
+    nothing = np.zeros(len(trace), dtype=np.bool_)
+    if trace.failed is None or not trace.failed.any():
+        return nothing, None
+    usual = float(np.nanmedian(trace.duration[~trace.failed])) if (~trace.failed).any() else 0.0
+    at_once = trace.failed & (trace.duration < usual / 5)
+    others = trace.where(~at_once & ~np.isnan(trace.duration)) if not at_once.all() else None
+    if at_once.sum() < _LEAST_REFUSED or others is None:
+        return nothing, None
+    ends = np.sort(others.start + others.duration)
+    met = np.searchsorted(others.start, trace.start, side="left") - np.searchsorted(ends, trace.start, side="right")
+    most = int(met[~at_once].max()) + 1
+    is_full = bool((met[at_once] >= most - 1).mean() > 0.98 and (met[~at_once] >= most - 1).mean() < 0.5)
+    return (at_once, most) if is_full else (nothing, None)
+
+
+def find_errors(trace: Trace, refused: np.ndarray) -> list[FoundFault]:
+    """Return the windows in which more requests fail than usual, those that a full queue refused left out."""
     if trace.failed is None or not trace.failed.any():
         return []
     failed = trace.failed.astype(float)
     if trace.timed_out is not None:
         failed[trace.timed_out] = 0.0  # the service did not say so
+    failed[refused] = 0.0
     windows = windows_of(failed, is_rate=True)
     outside = np.ones(len(failed), dtype=np.bool_)
     for window in windows:
@@ -71,10 +96,10 @@ def find_errors(trace: Trace) -> list[FoundFault]:
 
 def find_hangs(trace: Trace, calls: Calls, usual: float, workers: int | None) -> list[FoundFault]:
     """Return the gaps without an answer while calls were under way, too long for chance."""
-    ends = calls.freed
+    ends = calls.answers
     gaps = np.diff(ends)
     middle = (ends[:-1] + ends[1:]) / 2
-    under_way = np.searchsorted(calls.arrival, middle, side="right") - np.arange(1, len(ends))
+    under_way = np.searchsorted(calls.arrival, middle) - np.searchsorted(calls.freed, middle)
     busy = np.minimum(under_way, workers or 1)
     least = max(_LEAST_GAP * usual, 3 * trace.tick)
     is_hang = (gaps > least) & (busy * gaps / usual > _LEAST_HAZARD) & (under_way > 0)
@@ -89,20 +114,25 @@ def find_hangs(trace: Trace, calls: Calls, usual: float, workers: int | None) ->
 
 def _hang(calls: Calls, last_answer: float, first_answer: float, usual: float, workers: int | None) -> FoundFault:
     """Return one hang: its end from the calls that were served first after it, its start from those that were not."""
-    left = (calls.arrival < first_answer) & (calls.end >= first_answer)
-    queued = np.flatnonzero(left)
-    count = min(len(queued), workers or 1)
-    first_ends = calls.end[queued[:count]]
-    spread = usual / np.sqrt(count)
-    end = float(np.clip(first_ends.mean() - usual, last_answer, first_answer))
-    before = calls.arrival[(calls.arrival < last_answer) & (calls.end <= last_answer)]
-    last_served = float(before.max()) if len(before) else 0.0
-    not_served = float(calls.arrival[queued[0]]) if len(queued) else last_answer
+    still_there = (calls.end >= first_answer) | (calls.is_bound & (calls.end > last_answer))
+    left = np.flatnonzero((calls.arrival < first_answer) & still_there)
+    queued = left[~calls.is_bound[left]]
+    served = calls.arrival[(calls.arrival < last_answer) & (calls.end <= last_answer) & ~calls.is_bound]
+    last_served = float(served.max()) if len(served) else 0.0
+    not_served = float(calls.arrival[left[0]]) if len(left) else last_answer
     start = (last_served + not_served) / 2 if not_served > last_served else last_answer
-    slack = max(not_served - last_served, usual / 4, 2 / max(len(calls.arrival) / max(calls.arrival[-1], 1e-9), 1e-9))
-    fault = Outage(start, max(end - start, 1e-6), mode="hang")
-    starts, ends = (Found(start, start - slack, start + slack), Found(end, end - 2 * spread, end + 2 * spread))
-    return FoundFault(fault, starts, ends, None, "no answers while calls wait")
+    gap = float(calls.arrival[-1]) / len(calls.arrival)
+    slack = max(abs(not_served - last_served), usual / 4, 2 * gap)
+    begin = Found(start, start - slack, start + slack)
+    if len(queued) < len(left):  # whatever was left behind may have been worked off first, unseen
+        end = Found(first_answer - usual, last_answer, first_answer)
+        by = "no answers while calls wait; its end is hidden by work of callers that left"
+    else:
+        count = max(1, min(len(queued), workers or 1))
+        value = float(np.clip(calls.end[queued[:count]].mean() - usual, last_answer, first_answer))
+        end = Found(value, value - 2 * usual / np.sqrt(count), value + 2 * usual / np.sqrt(count))
+        by = "no answers while calls wait"
+    return FoundFault(Outage(start, max(end.value - start, 1e-6), mode="hang"), begin, end, None, by)
 
 
 def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers: int | None) -> list[FoundFault]:
@@ -118,7 +148,7 @@ def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers:
     chosen = chosen[np.argsort(begun[chosen], kind="stable")]
     times = begun[chosen]
     logs = np.log(calls.end[chosen] - times)
-    windows = windows_of(normal_scores(logs), is_rate=False)
+    windows = _slower_ones(windows_of(normal_scores(logs), is_rate=False), logs)
     outside = np.ones(len(logs), dtype=np.bool_)
     for window in windows:
         outside[window.first : window.last] = False
@@ -129,6 +159,8 @@ def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers:
         part = logs[window.first : window.last]
         start, end = _times(times, window)
         factor = float(np.exp(part.mean() - usual))
+        if abs(part.mean() - usual) < _LEAST_CHANGE:
+            continue
         low, high = np.exp(np.array(_percentiles(block_means(part))) - usual)
         wider = np.exp(2 * deviation)
         size = Found(factor, float(low) / wider, float(high) * wider)
@@ -139,6 +171,21 @@ def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers:
             size, by = Found(lost, lost, lost), "throughput, at the usual time of service"
         found.append(FoundFault(fault, start, end, size, by))
     return found
+
+
+def _slower_ones(windows: list[Window], logs: np.ndarray) -> list[Window]:
+    """Return the slow windows where a long fast one was found: the rest of the log is what is not as usual."""
+    if len(windows) != 1:
+        return windows
+    (window,) = windows
+    inside = logs[window.first : window.last]
+    is_fast = inside.mean() < np.delete(logs, np.s_[window.first : window.last]).mean()
+    if not is_fast or len(inside) < len(logs) / 4:
+        return windows
+    count = len(logs)
+    before = Window(0, window.first, (0, 0), window.first_range)
+    after = Window(window.last, count, window.last_range, (count, count))
+    return [each for each in (before, after) if each.last - each.first >= SHORTEST]
 
 
 def _lost(calls: Calls, chosen: np.ndarray, window: Window, usual: np.ndarray, workers: int) -> int:

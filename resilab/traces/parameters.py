@@ -30,6 +30,10 @@ def parameters_of(
         rows.append(Parameter("overhead", *phases.workers.overhead, "calls that waited against those that did not"))
     rate = service.failure_rate
     rows.append(Parameter("failure rate", rate, *_rate_interval(trace, rate), "all requests outside of faults"))
+    if service.queue_limit is not None:
+        limit = service.queue_limit
+        why = f"{int(phases.refused.sum()):,} requests that failed at once, when most calls were under way"
+        rows.append(Parameter("queue limit", limit, limit, limit, why))
     for number, found in enumerate(phases.faults, start=1):
         rows += _fault(f"fault {number}, {type(found.fault).__name__.lower()}", found)
     rows += _visible(trace, law, rate)

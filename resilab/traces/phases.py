@@ -9,15 +9,18 @@ import numpy as np
 
 from ..distributions import Empirical
 from ..lab.faults import Errors, Fault, Outage, Slowdown
-from .finding import Found, FoundFault, find_errors, find_hangs, find_slow_phases
+from .finding import Found, FoundFault, find_errors, find_hangs, find_refused, find_slow_phases
 from .reconstruction import Calls
+from .text import TraceError
 from .trace import Trace
 from .workers import NOTHING, FoundWorkers, find_workers, rough_workers
 
 LEAST_FREE = 300
 """Calls that met few others, for the law of the service to be taken from them."""
-_FEW_LEFT_OUT = 0.02
-"""Share of calls that ended at a limit above which the order of service cannot be told."""
+_MOST_HAUNTED = 0.7
+"""Share of calls that came while others left at a limit above which who waited cannot be told."""
+_TREND = 5.0
+"""Standard deviations from 0 of the correlation of durations with the calls met, for the calls to have waited."""
 _GOOD_FIT = 0.12
 """Relative misfit of the law of calls that waited above which they were not served in order."""
 
@@ -30,6 +33,8 @@ class Phases(NamedTuple):
     begun: np.ndarray
     is_healthy: np.ndarray
     is_free: np.ndarray
+    refused: np.ndarray
+    queue_limit: int | None
 
 
 def usual_time(calls: Calls, alone: Empirical | None) -> float:
@@ -56,14 +61,17 @@ def find_phases(
     known: tuple[Fault, ...] | None,
 ) -> Phases:
     """Find what was wrong and how many workers there are; each helps to find the other."""
-    is_in_order = float(calls.is_bound.mean()) <= _FEW_LEFT_OUT
+    is_in_order = float(calls.is_haunted.mean()) <= _MOST_HAUNTED
+    refused, most = find_refused(trace)
     count = workers if workers is not None or not is_in_order else rough_workers(calls, usual)
     found = NOTHING
     for attempt in range(5):
         begun = calls.arrival if count is None or not is_in_order else calls.starts(count)
         if known is None:
-            errors, hangs = find_errors(trace), find_hangs(trace, calls, usual, count)
+            errors, hangs = find_errors(trace, refused), find_hangs(trace, calls, usual, count)
             begun, keep = _after_hangs(calls, begun, [each.fault for each in hangs])
+            if is_in_order:
+                keep &= ~calls.is_haunted
             if count is None:  # durations are times of service only where hardly one waited
                 keep &= met_few(calls, keep)
             slow = find_slow_phases(calls, begun, keep, count)
@@ -77,7 +85,10 @@ def find_phases(
             break
         surely_free = free | (healthy & ~calls.is_bound & (calls.met <= 0.7 * count))
         times = np.array(alone.values) if alone is not None else calls.duration[surely_free]
-        found = find_workers(calls, count, times, healthy)
+        before, found = found, find_workers(calls, count, times, healthy)
+        if found.value is None and before.value == count:  # too few waited outside of the faults found since
+            found = before
+            break
         if found.value is None or found.misfit > _GOOD_FIT:
             found, count = NOTHING, None
         elif found.value == count and attempt:
@@ -86,7 +97,22 @@ def find_phases(
             count = found.value
     if count is not None and is_in_order:
         free = healthy & (begun <= calls.arrival) & ~calls.is_bound
-    return Phases(found, faults, begun, healthy, free)
+    if count is None and alone is None:
+        _refuse_queues(calls, free)
+    limit = None if most is None or count is None else max(0, most - count)
+    return Phases(found, faults, begun, healthy, free, refused, limit)
+
+
+def _refuse_queues(calls: Calls, free: np.ndarray) -> None:
+    """Refuse a log in which even the calls that met the fewest others waited: nothing shows the work itself."""
+    met, logs = calls.met[free].astype(float), np.log(np.maximum(calls.duration[free], 1e-9))
+    if len(met) > 10 and met.std() > 0 and logs.std() > 0:
+        trend = float(np.corrcoef(met, logs)[0, 1]) * np.sqrt(len(met))
+        if trend > _TREND:
+            raise TraceError(
+                "even the calls that met the fewest others took longer the more they met: all of them waited, and"
+                " nothing shows the work itself. Measure some alone (alone=...), or say workers="
+            )
 
 
 def _is_strong(found: FoundFault) -> bool:

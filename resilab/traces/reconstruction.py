@@ -8,6 +8,9 @@ import numpy as np
 
 from .trace import Trace
 
+_APART = 20.0
+"""Usual times of service after which what one caller left behind has nothing to do with the next."""
+
 
 @dataclass(frozen=True, eq=False)
 class Calls:
@@ -20,6 +23,7 @@ class Calls:
         met: How many calls were under way when each arrived.
         freed: All ends, in order: a worker becomes free at each.
         is_bound: Whether the end was a time limit, which says nothing of the work.
+        is_haunted: Whether work whose caller has left may have been under way unseen.
     """
 
     arrival: np.ndarray
@@ -27,6 +31,12 @@ class Calls:
     met: np.ndarray
     freed: np.ndarray
     is_bound: np.ndarray
+    is_haunted: np.ndarray
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The ends that were answers, in order, in seconds."""
+        return np.sort(self.end[~self.is_bound])
 
     @property
     def duration(self) -> np.ndarray:
@@ -57,4 +67,17 @@ def calls_of(trace: Trace) -> Calls:
     freed = np.sort(end)
     met = np.arange(len(arrival)) - np.searchsorted(freed, arrival, side="right")
     timed_out = np.zeros(len(arrival), dtype=np.bool_) if trace.timed_out is None else trace.timed_out[used]
-    return Calls(arrival, end, np.maximum(met, 0), freed, timed_out)
+    return Calls(arrival, end, np.maximum(met, 0), freed, timed_out, _haunted(arrival, end, timed_out, usual))
+
+
+def _haunted(arrival: np.ndarray, end: np.ndarray, timed_out: np.ndarray, usual: float) -> np.ndarray:
+    """Return which calls come while, or not long after, others left: three times as long as it went on."""
+    found = np.zeros(len(arrival), dtype=np.bool_)
+    if not timed_out.any():
+        return found
+    first, last = arrival[timed_out], np.maximum.accumulate(end[timed_out])
+    breaks = np.flatnonzero(first[1:] > last[:-1] + _APART * usual) + 1
+    for part in np.split(np.arange(len(first)), breaks):
+        start, stop = first[part[0]], last[part[-1]]
+        found |= (arrival >= start) & (arrival < stop + 3 * (stop - start) + _APART * usual)
+    return found

@@ -57,6 +57,8 @@ def windows_of(values: np.ndarray, is_rate: bool) -> list[Window]:
 def normal_scores(values: np.ndarray) -> np.ndarray:
     """Return values of any law as values of the standard normal one, in the same order of size.
 
+    Values that are equal to nine digits stay equal.
+
     Example:
         >>> normal_scores(np.array([7.0, 1e9, 8.0])).round(2).tolist()
         [-0.97, 0.97, 0.0]
@@ -64,9 +66,9 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     law = NormalDist()
     shares = (np.arange(1000) + 0.5) / 1000
     quantiles = [law.inv_cdf(float(share)) for share in shares]
-    ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
-    found: np.ndarray = np.interp(ranks, shares, quantiles)
+    _, which, counts = np.unique(np.round(values, 9), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2) / len(values)
+    found: np.ndarray = np.interp(ranks, shares, quantiles)[which]
     return found
 
 

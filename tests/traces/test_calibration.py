@@ -215,3 +215,46 @@ def test_the_shipped_log_shows_its_service_and_its_faults():
     assert (slowdown.start, slowdown.end) == (pytest.approx(150, abs=0.1), pytest.approx(165, abs=0.1))
     assert holds(model, "fault 1, errors: rate", 0.3)
     assert 3.4 < slowdown.factor < 4.1
+
+
+# Odd logs
+
+
+def test_a_log_in_which_everybody_waits_is_refused_until_times_alone_are_given():
+    log = log_of(8, load=1.3, duration=60.0)
+    with pytest.raises(rl.TraceError, match="all of them waited, and nothing shows the work itself"):
+        rl.calibrate(log)
+    alone = rl.Empirical(rl.LogNormal(0.04, 0.6).sample(np.random.default_rng(5), 2000))
+    assert holds(rl.calibrate(log, alone=alone), "workers", 8)
+
+
+def test_requests_that_a_full_queue_refused_are_no_errors():
+    model = rl.calibrate(log_of(8, load=0.95, queue_limit=5))
+    assert (model.faults, model.service.failure_rate) == ((), 0.0)
+    assert (model.service.workers, model.service.queue_limit) == (8, 5)
+
+
+def test_a_constant_law_has_no_slow_phases():
+    service = rl.Service(1, 0.05, on_cancel="ignore")
+    run = rl.simulate(rl.Scenario(rl.Poisson(rate=14), service, duration=120.0), seed=3)
+    model = rl.calibrate(rl.trace_of(run))
+    assert (model.service.workers, model.faults) == (1, ())
+
+
+def test_a_service_that_is_slow_for_half_of_the_log_was_not_fast_in_the_other_half():
+    (fault,) = rl.calibrate(log_of(8, load=0.5, faults=(rl.Slowdown(60, 60, factor=1.3),))).faults
+    assert fault.start == pytest.approx(60, abs=1.0)
+    assert fault.factor == pytest.approx(1.3, abs=0.1)
+
+
+def test_work_of_callers_that_left_hides_when_a_hang_ended():
+    log = log_of(8, load=0.65, faults=(rl.Outage(40, 8, mode="hang"),), policy=rl.Timeout(1.0), duration=150.0)
+    model = rl.calibrate(log)
+    assert holds(model, "workers", 8)
+    assert holds(model, "fault 1, outage: start", 40)
+    assert holds(model, "fault 1, outage: end", 48)
+    assert "hidden by work of callers that left" in row(model, "fault 1, outage: end")["found_by"]
+
+
+def test_calls_that_are_not_served_in_order_show_no_workers():
+    assert row(rl.calibrate(log_of(8, load=0.8, discipline="lifo")), "workers")["value"] == "not identified"

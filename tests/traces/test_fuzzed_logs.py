@@ -236,3 +236,27 @@ def test_a_file_that_never_ends_is_refused(monkeypatch):
         rl.read_trace("/dev/zero")
     packed = gzip.compress(b"a" * 20_000_000)
     assert "more than 10000000 bytes" in str(read(packed))
+
+
+LOGS = sorted((Path(__file__).resolve().parents[1] / "data" / "logs").iterdir())
+BY_LINE = {".log", ".jsonl", ".csv", ".jtl"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
+@given(st.data())
+def test_a_usual_log_with_damage_anywhere(path, data):
+    """Bytes cut out, put in, or repeated: an error in words, or a trace with every line accounted for."""
+    content = path.read_bytes()
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content)))
+        size = data.draw(st.sampled_from([0, 1, 3, 40, 400]))
+        noise = data.draw(
+            st.one_of(st.binary(max_size=6), st.sampled_from([b'"', b"\n", b"{", b"[", b"NaN", b"1e999"]))
+        )
+        content = content[:place] + noise * data.draw(st.sampled_from([1, 1, 200])) + content[place + size :]
+    found = read(content)
+    check(found) if isinstance(found, rl.TraceError) or path.suffix in BY_LINE else None
+    if isinstance(found, rl.Trace) and path.suffix == ".log":
+        lines = [line for line in content.decode(errors="replace").replace("\r", "\n").split("\n") if line.strip()]
+        assert len(found) + len(found.bad_rows) == len(lines)
