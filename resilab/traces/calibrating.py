@@ -13,9 +13,10 @@ from ..lab.faults import Errors, Fault
 from ..lab.service import Service
 from ..validation import instance, whole
 from .calibration import Calibration
+from .cancelling import Reactions, find_reactions
 from .censoring import CensoredLaw, censored_law
 from .parameters import parameters_of
-from .phases import LEAST_FREE, Phases, find_phases, met_few, usual_time
+from .phases import LEAST_FREE, Phases, find_phases, usual_time
 from .reconstruction import Calls, calls_of
 from .text import TraceError
 from .trace import Trace
@@ -75,35 +76,33 @@ def calibrate(
             " be told. Log milliseconds"
         )
     phases = find_phases(trace, calls, usual, alone, workers, known)
-    law = _law(calls, phases, alone, workers)
+    law = _law(calls, phases, alone)
     service = _service(trace, phases, law, workers)
+    played = tuple(found.fault for found in phases.faults)
+    are_workers_known = workers is not None or phases.workers.value is not None
+    reactions = find_reactions(trace, service.replace(faults=played), are_workers_known)
+    service = service.replace(**reactions.kept[0])
     return Calibration(
         service=service,
         workload=trace.workload(),
-        faults=tuple(found.fault for found in phases.faults),
-        parameters=tuple(parameters_of(trace, phases, law, service, alone is not None, workers)),
+        faults=played,
+        parameters=tuple(parameters_of(trace, phases, law, service, reactions, alone is not None, workers)),
         found=phases.faults,
-        alternatives=_alternatives(service, phases, workers),
+        alternatives=_alternatives(service, reactions, are_workers_known),
         trace=trace,
         known_until=law.known_until,
         worker_range=_worker_range(phases.workers, service),
     )
 
 
-def _law(calls: Calls, phases: Phases, alone: Empirical | None, workers: int | None) -> CensoredLaw:
+def _law(calls: Calls, phases: Phases, alone: Empirical | None) -> CensoredLaw:
     """Return the law of the service: measured alone, or of calls that waited for nobody."""
     if alone is not None:
-        values = np.array(alone.values)
-        law = CensoredLaw(values, math.inf, 0.0)
+        law = CensoredLaw(np.array(alone.values), math.inf, 0.0)
+    elif phases.is_free.any():
+        law = censored_law(calls.duration[phases.is_free], calls.is_bound[phases.is_free])
     else:
-        waited_not = phases.is_free
-        if calls.is_bound.any():
-            waited_not = met_few(calls, phases.is_healthy)
-            if workers is not None:  # half of them, for work whose caller has left may go on unseen
-                waited_not |= phases.is_healthy & (calls.met <= workers / 2)
-        if not waited_not.any():
-            raise TraceError("no call of the log met few others outside its faults: measure some alone (alone=...)")
-        law = censored_law(calls.duration[waited_not], calls.is_bound[waited_not])
+        raise TraceError("no call of the log met few others outside its faults: measure some alone (alone=...)")
     return law._replace(values=np.maximum(law.values - _overhead(phases), 0.0))
 
 
@@ -113,11 +112,8 @@ def _overhead(phases: Phases) -> float:
 
 
 def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None) -> Service:
-    failed = (
-        np.zeros(len(trace), dtype=np.bool_)
-        if trace.failed is None
-        else trace.failed & ~_timed_out(trace) & ~phases.refused
-    )
+    failed = np.zeros(len(trace), dtype=np.bool_) if trace.failed is None else trace.failed
+    failed = failed & ~_timed_out(trace) & ~phases.refused
     outside = np.ones(len(trace), dtype=np.bool_)
     for found in phases.faults:
         if isinstance(found.fault, Errors) or found.found_by == "failures per request":
@@ -144,14 +140,14 @@ def _least_workers(trace: Trace) -> int:
     return max(1, int(trace.in_flight().max()))
 
 
-def _alternatives(service: Service, phases: Phases, workers: int | None) -> tuple[dict[str, Any], ...]:
-    """Return what may be instead, of what the log cannot tell."""
-    reactions: list[dict[str, Any]] = [{"on_cancel": "ignore"}, {"on_cancel": "stop"}]
-    if workers is None and phases.workers.value is None:
-        return tuple(
-            {**each, "workers": count} for each in reactions for count in (service.workers, 2 * service.workers)
-        )
-    return tuple(reactions)
+def _alternatives(service: Service, reactions: Reactions, are_workers_known: bool) -> tuple[dict[str, Any], ...]:
+    """Return what may be instead, of what the log cannot tell: of each reaction the best, and workers."""
+    best = {change["on_cancel"]: change for change in reversed(reactions.kept)}
+    counts = (service.workers,) if are_workers_known else (service.workers, 2 * service.workers)
+    ordered = sorted(best.values(), key=reactions.kept.index)
+    if len(counts) == 1:
+        return tuple(ordered)
+    return tuple({**change, "workers": count} for change in ordered for count in counts)
 
 
 def _worker_range(found: FoundWorkers, service: Service) -> tuple[int, int]:

@@ -15,8 +15,10 @@ from ..lab.run import simulate
 from ..lab.scenario import Scenario
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
+from ..resilience.timeout import Timeout
 from ..validation import instance, non_negative, whole
 from .calibration import Calibration
+from .cancelling import limit_of
 from .finding import FoundFault
 from .of_result import trace_of
 from .phases import find_phases, usual_time
@@ -123,7 +125,8 @@ def check(
         model: Made by `calibrate`.
         trace: The log that it was made from, or better: another one. Faults of another
             log are looked for in it; the service stays that of the model.
-        policy: What the callers of the log did, for instance a `Timeout`. None is nothing.
+        policy: What the callers of the log did. None is what the log shows: a `Timeout`
+            where its requests ended at one limit, else nothing.
         replications: Runs, at least 5.
         tolerance: A difference that does not matter: relative, and for shares absolute.
         **service: Fields of the service to change, for instance on_cancel="stop".
@@ -149,10 +152,11 @@ def check(
     phases = _phases(trace, found)
     level = _level(trace, phases)
     workload = trace.workload()
+    limit = limit_of(trace)
+    around = policy or (ResiliencePolicy() if limit is None else Timeout(limit))
     runs: list[Trace] = []
     for seed in range(replications):
         drawn = model.drawn(np.random.default_rng(seed), found).replace(**service)
-        around = ResiliencePolicy() if policy is None else policy
         scenario = Scenario(workload, drawn, around, duration=max(float(trace.span or 0.0), workload.duration))
         runs.append(trace_of(simulate(scenario, seed=seed, record=False)))
     measured = _measures(trace, phases, level)

@@ -100,7 +100,7 @@ def find_hangs(trace: Trace, calls: Calls, usual: float, workers: int | None) ->
     gaps = np.diff(ends)
     middle = (ends[:-1] + ends[1:]) / 2
     under_way = np.searchsorted(calls.arrival, middle) - np.searchsorted(calls.freed, middle)
-    busy = np.minimum(under_way, workers or 1)
+    busy = np.minimum(under_way, workers or 1) * (1 - float(calls.is_bound.mean()))  # others leave without an answer
     least = max(_LEAST_GAP * usual, 3 * trace.tick)
     is_hang = (gaps > least) & (busy * gaps / usual > _LEAST_HAZARD) & (under_way > 0)
     bounds: list[tuple[float, float]] = []

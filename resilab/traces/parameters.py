@@ -9,6 +9,7 @@ import numpy as np
 from ..lab.faults import Errors, Slowdown
 from ..lab.service import Service
 from .calibration import NOT_IDENTIFIED, Parameter
+from .cancelling import Reactions
 from .censoring import CensoredLaw
 from .finding import FoundFault, block_means
 from .phases import Phases
@@ -17,11 +18,16 @@ from .workers import FoundWorkers
 
 _VISIBLE = 7.0
 """Standard deviations that a fault must stand out by, among all windows of a log."""
-_NO_CALLERS = "a log without callers that leave does not show it"
 
 
 def parameters_of(
-    trace: Trace, phases: Phases, law: CensoredLaw, service: Service, is_alone: bool, workers: int | None
+    trace: Trace,
+    phases: Phases,
+    law: CensoredLaw,
+    service: Service,
+    reactions: Reactions,
+    is_alone: bool,
+    workers: int | None,
 ) -> list[Parameter]:
     """Return the rows of the table."""
     by = f"{len(law.values):,} times measured alone" if is_alone else "calls that waited for nobody"
@@ -37,9 +43,7 @@ def parameters_of(
     for number, found in enumerate(phases.faults, start=1):
         rows += _fault(f"fault {number}, {type(found.fault).__name__.lower()}", found)
     rows += _visible(trace, law, rate)
-    rows.append(Parameter("on_cancel", NOT_IDENTIFIED, "ignore", "stop", _NO_CALLERS))
-    rows.append(Parameter("cancel_time", NOT_IDENTIFIED, 0.0, service.latency.mean, _NO_CALLERS))
-    return rows
+    return [*rows, *_reactions(reactions, service)]
 
 
 def _workers(found: FoundWorkers, service: Service, given: int | None, is_censored: bool) -> Parameter:
@@ -61,6 +65,20 @@ def _service_time(law: CensoredLaw, by: str) -> list[Parameter]:
         why = f"{law.beyond:.1%} of the calls ended at a limit; a lognormal tail is assumed"
         name = f"service time beyond {law.known_until:.3g} s"
         rows.append(Parameter(name, NOT_IDENTIFIED, law.known_until, math.inf, why))
+    return rows
+
+
+def _reactions(reactions: Reactions, service: Service) -> list[Parameter]:
+    """Return what happens to calls whose caller has left, as far as the log shows it."""
+    words = list(dict.fromkeys(change["on_cancel"] for change in reactions.kept))
+    times = [change["cancel_time"] for change in reactions.kept if "cancel_time" in change]
+    why = reactions.found_by
+    rows = [Parameter("on_cancel", words[0] if len(words) == 1 else NOT_IDENTIFIED, words[0], words[-1], why)]
+    if times:
+        value = times[0] if len(words) == 1 else NOT_IDENTIFIED
+        rows.append(Parameter("cancel_time", value, min(times), max(times), why))
+    elif "stop" in words:
+        rows.append(Parameter("cancel_time", NOT_IDENTIFIED, 0.0, service.latency.mean, why))
     return rows
 
 

@@ -26,7 +26,17 @@ _GOOD_FIT = 0.12
 
 
 class Phases(NamedTuple):
-    """What a log shows of its service and of what was wrong with it."""
+    """What a log shows of its service and of what was wrong with it.
+
+    Attributes:
+        workers: How many, and the overhead.
+        faults: What was wrong.
+        begun: When each call began to be served.
+        is_healthy: Which calls no fault has touched.
+        is_free: Which of them waited for nobody.
+        refused: Which requests a full queue refused.
+        queue_limit: Its places; None if none is seen.
+    """
 
     workers: FoundWorkers
     faults: tuple[FoundFault, ...]
@@ -74,7 +84,7 @@ def find_phases(
                 keep &= ~calls.is_haunted
             if count is None:  # durations are times of service only where hardly one waited
                 keep &= met_few(calls, keep)
-            slow = find_slow_phases(calls, begun, keep, count)
+            slow = find_slow_phases(calls, begun, keep, count) if is_in_order else []
             faults = tuple(sorted((*errors, *hangs, *slow), key=lambda each: each.fault.start))
         else:
             faults = tuple(_given(fault) for fault in known)
@@ -96,7 +106,11 @@ def find_phases(
         else:
             count = found.value
     if count is not None and is_in_order:
-        free = healthy & (begun <= calls.arrival) & ~calls.is_bound
+        free = healthy & (begun <= calls.arrival)
+    else:
+        free = met_few(calls, healthy)
+        if workers is not None:  # half of them, for work whose caller has left may go on unseen
+            free |= healthy & (calls.met <= workers / 2)
     if count is None and alone is None:
         _refuse_queues(calls, free)
     limit = None if most is None or count is None else max(0, most - count)

@@ -8,6 +8,8 @@ import numpy as np
 
 from .trace import Trace
 
+_FEW = 5
+"""Callers that leave for themselves alone: their work was long, not the queue."""
 _APART = 20.0
 """Usual times of service after which what one caller left behind has nothing to do with the next."""
 
@@ -78,6 +80,8 @@ def _haunted(arrival: np.ndarray, end: np.ndarray, timed_out: np.ndarray, usual:
     first, last = arrival[timed_out], np.maximum.accumulate(end[timed_out])
     breaks = np.flatnonzero(first[1:] > last[:-1] + _APART * usual) + 1
     for part in np.split(np.arange(len(first)), breaks):
+        if len(part) < _FEW:
+            continue
         start, stop = first[part[0]], last[part[-1]]
         found |= (arrival >= start) & (arrival < stop + 3 * (stop - start) + _APART * usual)
     return found

@@ -12,6 +12,8 @@ _SHARES = np.linspace(0.05, 0.95, 19)
 _LEAST_WAITED = 150
 """Calls that must have waited for workers to be identified."""
 _REPLICAS = 200
+_MOST_OVERTAKEN = 0.005
+"""Share of calls that may be answered before they could begin: more are not served in order of arrival."""
 _MOST_OVERHEAD = 0.08
 """Overhead that is looked for, as a share of the median time of service: more would be a worker too few."""
 _PRICE = 0.25
@@ -104,7 +106,8 @@ def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray)
         picks.append((tried[best], *fits[best]))
     value = picks[0][0]
     is_edge = not all(enough) and np.mean([pick[0] == tried[-1] for pick in picks]) > 0.02
-    if is_edge or not _have_waited(calls, value, free, healthy):
+    is_in_order = float(np.mean(samples[tried.index(value)][0] < 0)) < _MOST_OVERTAKEN
+    if is_edge or not is_in_order or not _have_waited(calls, value, free, healthy):
         return NOTHING
     (value, misfit, overhead), replicas = picks[0], np.array([(pick[0], pick[2]) for pick in picks[1:]])
     low, high = np.percentile(replicas[:, 0], (2.5, 97.5))

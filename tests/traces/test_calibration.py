@@ -258,3 +258,14 @@ def test_work_of_callers_that_left_hides_when_a_hang_ended():
 
 def test_calls_that_are_not_served_in_order_show_no_workers():
     assert row(rl.calibrate(log_of(8, load=0.8, discipline="lifo")), "workers")["value"] == "not identified"
+
+
+@pytest.mark.parametrize("reaction", ["ignore", "stop"])
+def test_callers_that_leave_show_what_becomes_of_their_work(reaction):
+    """A fifth too much work is too much for a service that goes on with work whose caller has left."""
+    log = log_of(8, load=1.2, policy=rl.Timeout(0.2), on_cancel=reaction, duration=60.0)
+    alone = rl.Empirical(rl.LogNormal(0.04, 0.6).sample(np.random.default_rng(5), 2000))
+    model = rl.calibrate(log, alone=alone, workers=8)
+    assert row(model, "on_cancel")["value"] == reaction
+    assert {change["on_cancel"] for change in model.alternatives} == {reaction}
+    assert rl.check(model, log).ok

@@ -59,8 +59,8 @@ def test_a_wrong_model_fails_and_says_so_wherever_it_is_used(workers):
 def test_callers_that_leave_are_part_of_the_check():
     log = log_of(8, duration=60.0, policy=rl.Timeout(0.1), on_cancel="stop", load=0.5)
     model = rl.calibrate(log, workers=8)
-    assert rl.check(model, log, rl.Timeout(0.1), on_cancel="stop").ok
-    assert not rl.check(model, log, on_cancel="stop").ok
+    assert rl.check(model, log).ok
+    assert not rl.check(model, log, rl.Timeout(0.3)).ok
 
 
 def test_the_picture_shows_measured_and_played():
