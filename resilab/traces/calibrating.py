@@ -88,7 +88,7 @@ def calibrate(
         faults=played,
         parameters=tuple(parameters_of(trace, phases, law, service, reactions, alone is not None, workers)),
         found=phases.faults,
-        alternatives=_alternatives(service, reactions, are_workers_known),
+        alternatives=_alternatives(service, reactions, are_workers_known, phases.workers.is_in_order),
         trace=trace,
         known_until=law.known_until,
         worker_range=_worker_range(phases.workers, service),
@@ -140,14 +140,15 @@ def _least_workers(trace: Trace) -> int:
     return max(1, int(trace.in_flight().max()))
 
 
-def _alternatives(service: Service, reactions: Reactions, are_workers_known: bool) -> tuple[dict[str, Any], ...]:
-    """Return what may be instead, of what the log cannot tell: of each reaction the best, and workers."""
+def _alternatives(
+    service: Service, reactions: Reactions, are_workers_known: bool, is_in_order: bool
+) -> tuple[dict[str, Any], ...]:
+    """Return what may be instead, of what the log cannot tell: of each reaction the best, workers, order."""
     best = {change["on_cancel"]: change for change in reversed(reactions.kept)}
-    counts = (service.workers,) if are_workers_known else (service.workers, 2 * service.workers)
+    counts = ({},) if are_workers_known else ({"workers": service.workers}, {"workers": 2 * service.workers})
+    orders = ({},) if is_in_order else ({"discipline": "fifo"}, {"discipline": "lifo"})
     ordered = sorted(best.values(), key=reactions.kept.index)
-    if len(counts) == 1:
-        return tuple(ordered)
-    return tuple({**change, "workers": count} for change in ordered for count in counts)
+    return tuple({**change, **count, **order} for change in ordered for count in counts for order in orders)
 
 
 def _worker_range(found: FoundWorkers, service: Service) -> tuple[int, int]:

@@ -32,7 +32,9 @@ def parameters_of(
     """Return the rows of the table."""
     by = f"{len(law.values):,} times measured alone" if is_alone else "calls that waited for nobody"
     rows = [_workers(phases.workers, service, workers, bool(law.beyond)), *_service_time(law, by)]
-    if phases.workers.value is not None:
+    if not phases.workers.is_in_order:
+        rows.append(Parameter("discipline", NOT_IDENTIFIED, "fifo", "lifo", "calls overtake others"))
+    elif phases.workers.value is not None:
         rows.append(Parameter("overhead", *phases.workers.overhead, "calls that waited against those that did not"))
     rate = service.failure_rate
     rows.append(Parameter("failure rate", rate, *_rate_interval(trace, rate), "all requests outside of faults"))
@@ -50,7 +52,8 @@ def _workers(found: FoundWorkers, service: Service, given: int | None, is_censor
     if given is not None:
         return Parameter("workers", given, given, given, "given")
     if found.value is not None:
-        return Parameter("workers", found.value, found.low, found.high, f"{found.waited:,} calls that waited")
+        shown_by = "calls that waited" if found.is_in_order else "answers while many waited"
+        return Parameter("workers", found.value, found.low, found.high, f"{found.waited:,} {shown_by}")
     why = "calls ended at a limit" if is_censored else "no calls that surely waited, or not in order of arrival"
     return Parameter("workers", NOT_IDENTIFIED, service.workers, math.inf, why)
 

@@ -13,7 +13,7 @@ from .finding import Found, FoundFault, find_errors, find_hangs, find_refused, f
 from .reconstruction import Calls
 from .text import TraceError
 from .trace import Trace
-from .workers import NOTHING, FoundWorkers, find_workers, rough_workers
+from .workers import NOTHING, FoundWorkers, find_workers, rough_workers, workers_by_throughput
 
 LEAST_FREE = 300
 """Calls that met few others, for the law of the service to be taken from them."""
@@ -71,35 +71,28 @@ def find_phases(
     known: tuple[Fault, ...] | None,
 ) -> Phases:
     """Find what was wrong and how many workers there are; each helps to find the other."""
-    is_in_order = float(calls.is_haunted.mean()) <= _MOST_HAUNTED
     refused, most = find_refused(trace)
+    is_in_order = float(calls.is_haunted.mean()) <= _MOST_HAUNTED
     count = workers if workers is not None or not is_in_order else rough_workers(calls, usual)
     found = NOTHING
     for attempt in range(5):
-        begun = calls.arrival if count is None or not is_in_order else calls.starts(count)
-        if known is None:
-            errors, hangs = find_errors(trace, refused), find_hangs(trace, calls, usual, count)
-            begun, keep = _after_hangs(calls, begun, [each.fault for each in hangs])
-            if is_in_order:
-                keep &= ~calls.is_haunted
-            if count is None:  # durations are times of service only where hardly one waited
-                keep &= met_few(calls, keep)
-            slow = find_slow_phases(calls, begun, keep, count) if is_in_order else []
-            faults = tuple(sorted((*errors, *hangs, *slow), key=lambda each: each.fault.start))
-        else:
-            faults = tuple(_given(fault) for fault in known)
-            begun, keep = _after_hangs(calls, begun, [fault for fault in known if _is_hang(fault)])
+        supposed = count if is_in_order else None
+        faults, begun, keep = _look(trace, calls, usual, supposed, known, refused)
         healthy = keep & _outside(begun, faults if attempt else [each for each in faults if _is_strong(each)])
-        free = met_few(calls, healthy) & ~calls.is_bound
-        if workers is not None or count is None or not is_in_order:
+        if workers is not None or count is None or (not is_in_order and found.is_in_order):
             break
-        surely_free = free | (healthy & ~calls.is_bound & (calls.met <= 0.7 * count))
-        times = np.array(alone.values) if alone is not None else calls.duration[surely_free]
+        surely_free = met_few(calls, healthy) | (healthy & (calls.met <= 0.7 * count))
+        times = np.array(alone.values) if alone is not None else calls.duration[surely_free & ~calls.is_bound]
+        if not is_in_order:
+            found = workers_by_throughput(calls, count, times, healthy)
+            break
         before, found = found, find_workers(calls, count, times, healthy)
-        if found.value is None and before.value == count:  # too few waited outside of the faults found since
+        if not found.is_in_order:
+            is_in_order = False  # once more, without who waited
+        elif found.value is None and before.value == count:  # too few waited outside of the faults found since
             found = before
             break
-        if found.value is None or found.misfit > _GOOD_FIT:
+        elif found.value is None or found.misfit > _GOOD_FIT:
             found, count = NOTHING, None
         elif found.value == count and attempt:
             break
@@ -111,10 +104,37 @@ def find_phases(
         free = met_few(calls, healthy)
         if workers is not None:  # half of them, for work whose caller has left may go on unseen
             free |= healthy & (calls.met <= workers / 2)
-    if count is None and alone is None:
+    if found.value is None and workers is None and alone is None:
         _refuse_queues(calls, free)
     limit = None if most is None or count is None else max(0, most - count)
     return Phases(found, faults, begun, healthy, free, refused, limit)
+
+
+def _look(
+    trace: Trace,
+    calls: Calls,
+    usual: float,
+    workers: int | None,
+    known: tuple[Fault, ...] | None,
+    refused: np.ndarray,
+) -> tuple[tuple[FoundFault, ...], np.ndarray, np.ndarray]:
+    """Return the faults, when each call began, and which calls no hang has touched, for so many workers.
+
+    Without workers, durations are times of service only where hardly one waited.
+    """
+    begun = calls.arrival if workers is None else calls.starts(workers)
+    if known is not None:
+        begun, keep = _after_hangs(calls, begun, [fault for fault in known if _is_hang(fault)])
+        return tuple(_given(fault) for fault in known), begun, keep
+    hangs = find_hangs(trace, calls, usual, workers)
+    begun, keep = _after_hangs(calls, begun, [each.fault for each in hangs])
+    if workers is not None:
+        keep &= ~calls.is_haunted
+    few = keep if workers is not None else met_few(calls, keep)
+    is_seen = workers is not None or float(calls.is_haunted.mean()) <= _MOST_HAUNTED
+    slow = find_slow_phases(calls, begun, few, workers) if is_seen else []
+    faults = (*find_errors(trace, refused), *hangs, *slow)
+    return tuple(sorted(faults, key=lambda each: each.fault.start)), begun, keep
 
 
 def _refuse_queues(calls: Calls, free: np.ndarray) -> None:

@@ -30,6 +30,7 @@ class FoundWorkers(NamedTuple):
             work of those that do: value, low, high.
         misfit: Relative difference of the law of waiting calls from that of the others.
         waited: Calls that waited.
+        is_in_order: Whether calls are served in order of arrival.
     """
 
     value: int | None
@@ -38,6 +39,7 @@ class FoundWorkers(NamedTuple):
     overhead: tuple[float, float, float]
     misfit: float
     waited: int
+    is_in_order: bool = True
 
 
 NOTHING = FoundWorkers(None, None, None, (0.0, 0.0, 0.0), float("nan"), 0)
@@ -107,7 +109,9 @@ def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray)
     value = picks[0][0]
     is_edge = not all(enough) and np.mean([pick[0] == tried[-1] for pick in picks]) > 0.02
     is_in_order = float(np.mean(samples[tried.index(value)][0] < 0)) < _MOST_OVERTAKEN
-    if is_edge or not is_in_order or not _have_waited(calls, value, free, healthy):
+    if not is_in_order:
+        return NOTHING._replace(is_in_order=False)
+    if is_edge or not _have_waited(calls, value, free, healthy):
         return NOTHING
     (value, misfit, overhead), replicas = picks[0], np.array([(pick[0], pick[2]) for pick in picks[1:]])
     low, high = np.percentile(replicas[:, 0], (2.5, 97.5))
@@ -121,6 +125,38 @@ def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray)
         misfit,
         waited,
     )
+
+
+def workers_by_throughput(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray) -> FoundWorkers:
+    """Return the workers from the answers per second while surely all are busy, whatever the order of service.
+
+    Args:
+        calls: The calls of the log.
+        near: About how many there are.
+        free: Times of service without any wait, in seconds.
+        healthy: Which calls to look at: those of no fault.
+    """
+    nothing = NOTHING._replace(is_in_order=False)
+    order = np.argsort(calls.end, kind="stable")
+    ends, is_well = calls.end[order], healthy[order]
+    under_way = np.searchsorted(calls.arrival, ends, side="right") - np.arange(1, len(ends) + 1)
+    is_busy = (under_way[:-1] >= 2 * near + 2) & is_well[:-1] & is_well[1:]  # from an answer to the next
+    gaps = np.diff(ends)[is_busy]
+    if len(gaps) < _LEAST_WAITED:
+        return nothing
+    generator = np.random.default_rng(0)
+    parts = np.array_split(gaps, _BLOCKS)
+    sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
+    drawn = generator.integers(_BLOCKS, size=(_REPLICAS, _BLOCKS))
+    works = free[generator.integers(len(free), size=(_REPLICAS, len(free)))].mean(axis=1)
+    replicas = works * sizes[drawn].sum(axis=1) / sums[drawn].sum(axis=1)
+    value = float(free.mean() * len(gaps) / gaps.sum())
+    if not 0.7 < value / near < 1.4:
+        return nothing
+    low, high = np.percentile(replicas, (2.5, 97.5))
+    whole = max(1, round(value))
+    bounds = min(int(np.floor(low)), whole), max(int(np.ceil(high)), whole)
+    return FoundWorkers(whole, *bounds, (0.0, 0.0, 0.0), float("nan"), len(gaps), is_in_order=False)
 
 
 def _have_waited(calls: Calls, workers: int, free: np.ndarray, healthy: np.ndarray) -> bool:

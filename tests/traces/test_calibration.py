@@ -256,8 +256,13 @@ def test_work_of_callers_that_left_hides_when_a_hang_ended():
     assert "hidden by work of callers that left" in row(model, "fault 1, outage: end")["found_by"]
 
 
-def test_calls_that_are_not_served_in_order_show_no_workers():
-    assert row(rl.calibrate(log_of(8, load=0.8, discipline="lifo")), "workers")["value"] == "not identified"
+def test_calls_that_are_not_served_in_order_are_told_and_show_workers_by_throughput():
+    model = rl.calibrate(log_of(8, discipline="lifo", faults=(rl.Outage(60, 4, mode="hang"),)))
+    assert holds(model, "workers", 8)
+    assert row(model, "discipline")["value"] == "not identified"
+    assert {change["discipline"] for change in model.alternatives} == {"fifo", "lifo"}
+    quiet = rl.calibrate(log_of(8, load=0.6, discipline="lifo"))
+    assert row(quiet, "workers")["value"] == "not identified"
 
 
 @pytest.mark.parametrize("reaction", ["ignore", "stop"])
