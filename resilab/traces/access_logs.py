@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from statistics import median
 
 from .layouts import BATCH, Batch, Layout, envoy_word
@@ -59,13 +58,15 @@ def access_log(lines: Lines, duration_unit: str | None) -> Rows | None:
 def _matched(lines: Lines, pattern: re.Pattern[str], finish: Finish) -> Iterator[Batch]:
     """Yield the lines that have the form of the log; a block in which all have it is matched at once."""
     names = sorted(pattern.groupindex, key=lambda name: pattern.groupindex[name])
-    left = lines.plain()
-    while block := list(islice(left, BATCH)):
+    for numbers, block in lines.chunks(BATCH):
         bad: list[tuple[int, str]] = []
-        numbers = [number for number, _ in block]
-        found = pattern.findall("\n".join(line for _, line in block)) if _are_short(block) else []
+        are_short = max(map(len, block)) <= _LONGEST_LINE
+        found = pattern.findall("\n".join(block)) if are_short else []
         if len(found) != len(block):  # each match is at least a line: equal counts are one each
-            matches = [(n, pattern.fullmatch(line) if len(line) <= _LONGEST_LINE else None) for n, line in block]
+            matches = [
+                (number, pattern.fullmatch(line) if len(line) <= _LONGEST_LINE else None)
+                for number, line in zip(numbers, block, strict=True)
+            ]
             bad = [(number, "it has another form than the first lines") for number, match in matches if not match]
             numbers = [number for number, match in matches if match]
             found = [match.groups("") for _, match in matches if match]
@@ -73,15 +74,11 @@ def _matched(lines: Lines, pattern: re.Pattern[str], finish: Finish) -> Iterator
         yield Batch(numbers, finish(dict(zip(names, columns, strict=True))), bad)
 
 
-def _are_short(block: list[tuple[int, str]]) -> bool:
-    return max(len(line) for _, line in block) <= _LONGEST_LINE
-
-
 def _paired(lines: Lines) -> Iterator[Batch]:
     """Yield lines of key=value."""
-    left = lines.plain()
-    while block := list(islice(left, BATCH)):
-        rows = [(number, dict(_PAIR.findall(line)) if len(line) <= _LONGEST_LINE else {}) for number, line in block]
+    for numbers, block in lines.chunks(BATCH):
+        pairs = [dict(_PAIR.findall(line)) if len(line) <= _LONGEST_LINE else {} for line in block]
+        rows = list(zip(numbers, pairs, strict=True))
         good = [(number, {key: value.strip('"') for key, value in row.items()}) for number, row in rows if row]
         bad = [(number, "it has no key=value") for number, row in rows if not row]
         yield Batch([number for number, _ in good], columns_of([row for _, row in good]), bad)

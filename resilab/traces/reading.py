@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..validation import instance, one_of, sequence, whole
@@ -117,8 +119,21 @@ def read_trace(
     lines, found = open_log(path, columns, names, delimiter, encoding, known_unit("duration_unit", duration_unit))
     layout, batches = found
     reader = Reader(layout, columns, timestamp, known_unit("time_unit", time_unit), duration_unit, decimal, encoding)
-    for batch in batches:
-        reader.read(batch, lines, None if most is None else most - len(reader))
-        if most is not None and len(reader) >= most:
-            break
+    with _collector_at_rest():
+        for batch in batches:
+            reader.read(batch, lines, None if most is None else most - len(reader))
+            if most is not None and len(reader) >= most:
+                break
     return reader.trace("the frame" if lines is None else path, failure, strict, endpoint)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Let no garbage be looked for: millions of rows have no cycles, and are looked through in vain again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -139,6 +139,17 @@ class Lines:
             if line and not line.isspace():
                 yield index + 1, line
 
+    def chunks(self, size: int) -> Iterator[tuple[list[int], list[str]]]:
+        """Yield the lines that are not blank, about *size* at a time, and their numbers."""
+        for first in range(self._next, len(self._lines), size):
+            lines = self._lines[first : first + size]
+            numbers = list(range(first + 1, first + 1 + len(lines)))
+            if not all(lines) or any(map(str.isspace, lines)):
+                filled = [place for place, line in enumerate(lines) if line and not line.isspace()]
+                numbers, lines = [numbers[place] for place in filled], [lines[place] for place in filled]
+            if lines:
+                yield numbers, lines
+
     def header(self) -> list[str]:
         """Return the fields of the first row that is not blank, and move behind it."""
         if self._next == len(self._lines):
