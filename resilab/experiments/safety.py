@@ -106,7 +106,7 @@ def safe_load(
         ...     return rl.Scenario(rl.Poisson(30 * load), rl.Service(3, 0.1), rl.Timeout(1.0), duration=1.0)
         >>> found = safe_load(build, rl.Outage(5, 2), recovery=5.0, window=5.0, seeds=2, steps=2, progress=False)
         >>> found.low
-        1.0
+        0.7625
 
     Source: N. Bronson and others, Metastable Failures in Distributed Systems, HotOS 2021: two
     tries a request are stable below half of the capacity.

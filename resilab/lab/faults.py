@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -41,14 +42,19 @@ class Outage(Fault):
         duration: Seconds; infinity is for ever.
         mode: "error" fails every call that starts work in the window, after the time
             the service's failures take. "hang" starts no work until the fault ends:
-            work under way goes on, calls queue and wait.
+            work under way goes on, calls queue and wait. "freeze" is a stopped process:
+            work under way stands still too, and so does the cancelling of it.
 
     Example:
         >>> Outage(start=20, duration=10, mode="hang").end
         30
     """
 
-    mode: Annotated[str, word("error", "hang")] = "error"
+    mode: Annotated[str, word("error", "hang", "freeze")] = "error"
+
+    def __post_init__(self) -> None:
+        if self.mode == "freeze" and self.duration == math.inf:
+            raise ValueError("duration of a freeze must be finite, got inf: work that has begun would never end")
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,7 @@ class Result:
             >>> service = rl.Service(10, 0.1, faults=rl.Outage(start=5.0, duration=5.0, mode="hang"))
             >>> plain = rl.Scenario(rl.Steady(rate=80), service, rl.Timeout(0.5), duration=60.0)
             >>> rl.simulate(plain).recovery(after=10.0)
-            0.0
+            18.0
         """
         non_negative("after", after)
         positive("share", ratio("share", share))

@@ -249,6 +249,8 @@ class LiveTier(LiveService):
         fails = rate > 0 and (rate >= 1 or self._failure(key, send) < rate)
         latency = (self._failure_latency or self._latency) if fails else self._latency
         seconds = latency(key, send) * self._factor
+        if self._slows:
+            seconds = self._slowed(seconds, self.env.now)
         if seconds:
             yield self.env.timeout(seconds)
         if fails:
@@ -273,11 +275,9 @@ class LiveTier(LiveService):
     def _inside(self) -> list[Job]:
         return [*super()._inside(), *(job for job in self._tasks if job.state == _RUNNING)]
 
-    def _finish(self, job: Any) -> None:
-        if not job.ok:
-            # The row of a failed tier names what failed below: `LiveService` writes this code.
-            self._service_error = self._causes.code(cause_of(job.value))
-        super()._finish(job)
+    def _failure_cause(self, job: Job) -> int:
+        error: Any = job.value
+        return self._causes.code(cause_of(error))  # of what failed below
 
     def _leave(self, job: Job) -> None:
         super()._leave(job)
@@ -286,9 +286,10 @@ class LiveTier(LiveService):
             task.abandoned_at = self.env.now
             task.request.has_abandoned = True
 
-    def _drop(self, job: Job, now: float, outcome: int, cause: int) -> None:
-        super()._drop(job, now, outcome, cause)
+    def _discard(self, job: Job) -> None:
+        super()._discard(job)
         self._due.pop(job, None)
         task = self._tasks.pop(job, None)
         if task is not None:
-            interrupt(task, Gone("hedge" if outcome == CANCELLED else "cancelled"))
+            is_loser = job.gone is not None and job.gone[0] == CANCELLED
+            interrupt(task, Gone("hedge" if is_loser else "cancelled"))

@@ -37,7 +37,9 @@ Row = tuple[float, float, str, int]
 
 def scenario(requests: int, failure_rate: float, policy: rl.ResiliencePolicy = POLICY) -> rl.Scenario:
     """Return the scenario that both sides play, of about that many requests."""
-    service = rl.Service(WORKERS, rl.Exponential(MEAN), queue_limit=QUEUE_LIMIT, failure_rate=failure_rate)
+    service = rl.Service(
+        WORKERS, rl.Exponential(MEAN), queue_limit=QUEUE_LIMIT, failure_rate=failure_rate, on_cancel="stop"
+    )
     return rl.Scenario(rl.Poisson(RATE), service, policy, duration=requests / RATE)
 
 

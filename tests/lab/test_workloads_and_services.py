@@ -342,7 +342,7 @@ def test_impossible_services_are_refused(fields, message):
     [
         (lambda: rl.Outage(-1, 1), "start must be >= 0"),
         (lambda: rl.Outage(0, 0), "duration must be > 0"),
-        (lambda: rl.Outage(0, 1, "explode"), "mode must be one of 'error', 'hang', got 'explode'"),
+        (lambda: rl.Outage(0, 1, "explode"), "mode must be one of 'error', 'hang', 'freeze', got 'explode'"),
         (lambda: rl.Slowdown(0, 1, 0), "factor must be > 0"),
         (lambda: rl.Errors(0, 1, 2), "rate must be from 0 to 1"),
         (lambda: rl.CapacityLoss(0, 1, 0), "workers must be >= 1"),

@@ -205,7 +205,8 @@ def test_mean_between_keeps_the_area():
 
 def test_pictures_of_a_run_cut_at_a_horizon():
     """Requests without an end are left out of latency, and of the outcomes."""
-    result = rl.simulate(SCENARIO, seed=1, horizon=4.3)
+    service = SCENARIO.service.replace(on_cancel="stop")
+    result = rl.simulate(SCENARIO.replace(service=service), seed=1, horizon=4.3)
     assert result.counts()["open"] > 0
     rl.plots.overview(result)
     assert panels.outcome_rates(result, np.array([0.0, 12.0])).sum() == len(result) - result.counts()["open"]

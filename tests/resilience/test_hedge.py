@@ -38,7 +38,7 @@ def test_an_endless_delay_changes_nothing():
 
 def test_the_loser_gives_its_worker_back():
     env = simpy.Environment()
-    service = rl.Service(1, rl.Constant(1.0)).bind(env)
+    service = rl.Service(1, rl.Constant(1.0), on_cancel="stop").bind(env)
     fast = rl.Service(1, rl.Constant(0.1)).bind(env)
     hedge, sent = rl.Hedge(0.2).bind(env), []
 
@@ -52,7 +52,7 @@ def test_the_loser_gives_its_worker_back():
 
 def test_a_cancelled_call_cancels_all_its_copies():
     env = simpy.Environment()
-    service = rl.Service(5, rl.Constant(9.0)).bind(env)
+    service = rl.Service(5, rl.Constant(9.0), on_cancel="stop").bind(env)
     process = env.process(rl.Hedge(0.1, max_hedges=3).bind(env).execute(service.request))
     env.run(1.0)
     assert service.busy == 4
@@ -64,7 +64,7 @@ def test_a_cancelled_call_cancels_all_its_copies():
 
 def test_a_delay_of_zero_sends_all_copies_at_once():
     env = simpy.Environment()
-    service = rl.Service(5, rl.Constant(9.0)).bind(env)
+    service = rl.Service(5, rl.Constant(9.0), on_cancel="stop").bind(env)
     env.process(rl.Hedge(0.0, max_hedges=2).bind(env).execute(service.request))
     env.run(0.5)
     assert service.busy == 3

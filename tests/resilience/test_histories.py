@@ -13,7 +13,7 @@ import resilab as rl
 FOLDER = Path(__file__).parents[1] / "data" / "histories"
 
 OUTAGE = rl.Service(2, 0.25, queue_limit=3, faults=(rl.Outage(2.0, 2.0),))
-BUSY = rl.Service(2, rl.Exponential(0.4), queue_limit=3)
+BUSY = rl.Service(2, rl.Exponential(0.4), queue_limit=3, on_cancel="stop")
 
 RUNS = {
     "circuit_breaker": rl.Scenario(rl.Steady(4), OUTAGE, rl.CircuitBreaker(3, 2, 1.0, 0), duration=6),

@@ -29,7 +29,8 @@ def play(fleet, rate=20.0, duration=200.0, seed=1, policy=None, **options):
 def test_one_replica_without_faults_is_a_service():
     """A fleet of one meets the same arrivals and the same luck as the service of that name: equal rows."""
     fleet = rl.Fleet(1, workers=3, latency=rl.Exponential(0.1), queue_limit=5, failure_rate=0.1, name="service")
-    service = rl.Service(workers=3, latency=rl.Exponential(0.1), queue_limit=5, failure_rate=0.1)
+    options = {"queue_limit": 5, "failure_rate": 0.1, "on_cancel": "stop"}
+    service = rl.Service(workers=3, latency=rl.Exponential(0.1), **options)
     policy = rl.ResiliencePolicy(rl.Retry(max_retries=2, initial_delay=0.05, jitter="full"), rl.Timeout(0.3))
     ours = rl.simulate(rl.FleetScenario(rl.Poisson(25), fleet, policy, 100.0), 3)
     theirs = rl.simulate(rl.Scenario(rl.Poisson(25), service, policy, 100.0), 3)
