@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,16 @@ class Reading:
                 node.is_read = True
                 reason = known.get(node.name.replace("-", "").replace("_", "").lower(), otherwise)
                 self.note(node, DROPPED, reason)
+
+    def drop_leaves(self, document: Node, reasons: Mapping[str, str], otherwise: str) -> None:
+        """Note as dropped each plain value of a document that no reader has asked for, by the nearest reason."""
+        noted = {row.key for row in self.rows}
+        for node in document.leaves():
+            if node.is_read or node.path in noted:
+                continue
+            node.is_read = True
+            names = re.split(r"[.\[\]]+", node.path)
+            self.note(node, DROPPED, next((reasons[name] for name in reversed(names) if name in reasons), otherwise))
 
 
 def written(spec: Policy, keys: Iterable[Key]) -> dict[str, Any]:

@@ -113,6 +113,11 @@ class Node:
             for node in below:
                 yield from node.walk()
 
+    def find(self, name: str) -> Iterator[Node]:
+        """Yield every node of this name, however deep, and mark it as read."""
+        found = (each.get(name) for each in self.walk() if each.has(name))
+        return (node for node in found if node is not None)
+
     def leaves(self) -> Iterator[Node]:
         """Yield the plain values at and below this node."""
         return (node for node in self.walk() if not isinstance(node.value, dict | list))

@@ -13,7 +13,7 @@ from ..health.probe import KubernetesProbe
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..validation import instance, one_of
-from . import aws, dotnet, kubernetes, linkerd, resilience4j, spring
+from . import aws, dotnet, envoy, grpc, istio, kubernetes, linkerd, resilience4j, spring
 from .config import APPROXIMATED, Config, Note, Reading
 from .differences import differences
 from .documents import ConfigError, Node, parse
@@ -21,14 +21,19 @@ from .documents import ConfigError, Node, parse
 READERS: Mapping[str, Any] = {
     "resilience4j": resilience4j,
     "spring": spring,
+    "grpc": grpc,
+    "istio": istio,
+    "envoy": envoy,
     "linkerd": linkerd,
     "kubernetes": kubernetes,
-    "aws": aws,
     "microsoft": dotnet.StandardHandler,
     "polly": dotnet.Polly,
+    "aws": aws,
 }
 """Kinds that are read and written, each with the module that knows it; the first that a file matches reads it."""
 
+_JOINED = ("istio", "envoy", "kubernetes")
+"""Kinds whose documents of one text belong together."""
 KINDS = tuple(READERS)
 """All kinds."""
 
@@ -64,6 +69,8 @@ def read(source: str | os.PathLike[str], kind: str | None = None, name: str | No
         if not documents:
             raise ConfigError("line 1: the text is empty")
         found, document = _find(documents, kind)
+        if found.KIND in _JOINED and len(documents) > 1:
+            document = Node("", 1, documents)
         reading = Reading()
         config: Config = found.read(document, _name(found, document, name), reading)
     except ConfigError as error:
@@ -140,6 +147,8 @@ def _text_of(source: str | os.PathLike[str]) -> tuple[str, str]:
 
 def _is_path(text: str) -> bool:
     """Whether a single line is a path: it exists, or ends like one."""
+    if len(text) > 255 or text.lstrip()[:1] in ("{", "["):
+        return False
     return (
         Path(text).suffix in (".yml", ".yaml", ".json", ".properties", ".cfg", ".ini", ".txt", ".java")
         or Path(text).is_file()

@@ -24,6 +24,8 @@ from ..resilience.retry_budget import RetryBudget
 from ..resilience.timeout import Timeout
 from .words import made, retry_with, told
 
+NO_LIMIT = 2**32 - 1
+
 
 def retry(
     *,
@@ -41,17 +43,18 @@ def retry(
     Back-offs are drawn up to base, 2 base, 4 base, ..., at most *max_interval* (ten times
     the base), as measured. *max_retries* limits the retries of the cluster at one time,
     or *budget_percent* of the active requests does. *retry_on* is nothing in Envoy
-    until it is told, and every error here.
+    until it is told, and every error here. 2**32 - 1 retries at one time are no limit.
     """
     longest = 10 * base_interval if max_interval is None else max_interval
     limited = budget_percent is not None
+    budget = RetryBudget.envoy(budget_percent or 0.0, min_retry_concurrency if limited else max_retries)
     return retry_with(
         Backoff("exponential", base_interval, 2.0, max_delay=longest, jitter="full", cap="before"),
         own,
         max_retries=num_retries,
         retryable_errors=retry_on,
         ignored_errors=BulkheadFullError,
-        budget=RetryBudget.envoy(budget_percent or 0.0, min_retry_concurrency if limited else max_retries),
+        budget=None if not limited and max_retries >= NO_LIMIT else budget,
     )
 
 

@@ -15,7 +15,7 @@ from ..resilience.retry import Retry
 from . import envoy
 from .words import made
 
-_NO_LIMIT = 2**32 - 1
+_NO_LIMIT = envoy.NO_LIMIT
 
 
 def retry(

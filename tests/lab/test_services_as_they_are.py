@@ -184,7 +184,7 @@ def test_a_freeze_without_an_end_is_refused():
 
 
 def test_a_new_call_is_faster_than_one_that_was_just_woken():
-    """The first ends at 1.0 and wakes the second, for 1.1; the fourth comes at 1.05, and the second goes to the back."""
+    """The first ends at 1.0 and wakes the second, for 1.1; the fourth comes at 1.05; the second goes to the back."""
     service = rl.Service(1, 1.0, discipline="barging", wake_time=0.1)
     result = play(service, [0.0, 0.5, 0.6, 1.05])
     assert [row[3] for row in rows(result)] == pytest.approx([0.0, 3.25, 2.15, 1.05])

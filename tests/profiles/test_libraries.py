@@ -92,7 +92,7 @@ def test_a_route_of_envoy_is_a_time_limit_around_retries_around_requests():
 def test_istio_sets_envoys_fields_with_defaults_of_its_own():
     """Two retries, no limit of requests and of retries, unless a budget is told."""
     assert (Retry.like("envoy").max_retries, Retry.like("istio").max_retries) == (1, 2)
-    assert Retry.like("istio").budget.minimum == 2**32 - 1
+    assert Retry.like("istio").budget is None
     assert Retry.like("istio", percent=20).budget == rl.RetryBudget.envoy(20, 3)
     assert rl.Bulkhead.like("istio").max_concurrent == 2**32 - 1
     assert rl.Bulkhead.like("envoy") == rl.Bulkhead(1024, max_queue=0)

@@ -1,0 +1,99 @@
+"""Envoy's HTTP filters that are policies: the local rate limit, and admission control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..resilience.adaptive_throttle import AdaptiveThrottle
+from ..resilience.base import Policy
+from ..resilience.rate_limiter import RateLimiter
+from . import durations
+from .config import APPROXIMATED, DROPPED, MAPPED, Reading
+from .documents import Node
+
+
+def filters_of(document: Node, reading: Reading) -> Iterator[Policy]:
+    """Yield the policies that HTTP filters are, the outermost first, and note their keys."""
+    for filters in document.find("http_filters"):
+        for each in filters.items:
+            title = str(each.plain())
+            config = each.get("typed_config")
+            if config is None:
+                continue
+            if "local_ratelimit" in title:
+                yield from _rate_limit(config, reading)
+            elif "admission_control" in title and "envoy.filters.http.admission_control" in title:
+                yield from _admission(config, reading)
+
+
+def _share(node: Node | None) -> float:
+    """Return a runtime fraction from 0 to 1; what is not given is 0."""
+    if node is None:
+        return 0.0
+    value = node.get("default_value")
+    amount = None if value is None else value.get("numerator")
+    denominator = None if value is None else value.get("denominator")
+    unit = {"TEN_THOUSAND": 1e4, "MILLION": 1e6}.get("" if denominator is None else denominator.text(), 100.0)
+    return 1.0 if value is None else (0.0 if amount is None else amount.number()) / unit
+
+
+def _rate_limit(config: Node, reading: Reading) -> Iterator[Policy]:
+    bucket = config.get("token_bucket")
+    if bucket is None:
+        return
+    is_on = min(_share(config.get("filter_enabled")), _share(config.get("filter_enforced")))
+    mark(config)
+    if is_on < 1:
+        reading.note(bucket, DROPPED, f"is enforced for {is_on:.0%} of the requests: filter_enabled, filter_enforced")
+        return
+    most, fill, interval = (bucket.get(key) for key in ("max_tokens", "tokens_per_fill", "fill_interval"))
+    if most is None or interval is None:
+        raise bucket.error("must have max_tokens and fill_interval")
+    yield RateLimiter.like(
+        "envoy", max_tokens=natural(most), tokens_per_fill=1 if fill is None else natural(fill),
+        fill_interval=durations.seconds(interval),
+    )  # fmt: skip
+    reading.note(bucket, MAPPED, "token bucket of a local rate limit, of one Envoy")
+
+
+def _admission(config: Node, reading: Reading) -> Iterator[Policy]:
+    enabled = config.at("enabled", "default_value")
+    if enabled is not None and not enabled.flag():
+        reading.note(config, DROPPED, "is not enabled")
+        mark(config)
+        return
+    options: dict[str, Any] = {}
+    window = config.get("sampling_window")
+    if window is not None:
+        options["sampling_window"] = durations.seconds(window)
+        reading.note(window, MAPPED, "length of the window that is looked at")
+    for key, path in (
+        ("sr_threshold", ("default_value", "value")),
+        ("aggression", ("default_value",)),
+        ("rps_threshold", ("default_value",)),
+        ("max_rejection_probability", ("default_value", "value")),
+    ):
+        node = config.at(key, *path)
+        if node is not None:
+            options[key] = node.number()
+            reading.note(node, MAPPED, "admission control: see AdaptiveThrottle.like('envoy')")
+    criteria = config.get("success_criteria")
+    if criteria is not None:
+        reading.note(criteria, APPROXIMATED, "answers have no status here: every error is no success")
+    mark(config)
+    yield AdaptiveThrottle.like("envoy", **options)
+
+
+def mark(node: Node | None) -> None:
+    """Count a node and all below it as read."""
+    for each in node.walk() if node is not None else ():
+        each.is_read = True
+
+
+def natural(node: Node) -> int:
+    """Return a whole number that is not negative."""
+    value = node.whole()
+    if value < 0:
+        node.refuse(f"must be >= 0, got {node.value!r}")
+    return value
