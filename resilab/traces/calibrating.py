@@ -103,12 +103,7 @@ def _law(calls: Calls, phases: Phases, alone: Empirical | None) -> CensoredLaw:
         law = censored_law(calls.duration[phases.is_free], calls.is_bound[phases.is_free])
     else:
         raise TraceError("no call of the log met few others outside its faults: measure some alone (alone=...)")
-    return law._replace(values=np.maximum(law.values - _overhead(phases), 0.0))
-
-
-def _overhead(phases: Phases) -> float:
-    """Return the time of a call that holds no worker, where a service can have one."""
-    return phases.workers.overhead[0] if "overhead" in Service.__dataclass_fields__ else 0.0
+    return law._replace(values=np.maximum(law.values - phases.workers.overhead[0], 0.0))
 
 
 def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None) -> Service:
@@ -126,8 +121,8 @@ def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None
     if phases.queue_limit is not None:
         fields["queue_limit"] = phases.queue_limit
     count = workers or phases.workers.value or _least_workers(trace)
-    if _overhead(phases):
-        fields["overhead"] = _overhead(phases)
+    if phases.workers.overhead[0]:
+        fields["overhead"] = phases.workers.overhead[0]
     return Service(workers=count, latency=Empirical(tuple(law.values.tolist())), on_cancel="ignore", **fields)
 
 

@@ -76,10 +76,7 @@ def find_reactions(trace: Trace, service: Service, are_workers_known: bool) -> R
     measured = np.array([1 - failed[block].mean() for block in blocks])
     noise = float(np.sqrt(np.mean(measured * (1 - measured) / len(blocks[0]))))
     tried: list[dict[str, Any]] = [{"on_cancel": "ignore"}, {"on_cancel": "drop_queued"}]
-    if "cancel_time" in Service.__dataclass_fields__:
-        tried += [{"on_cancel": "stop", "cancel_time": share * service.latency.mean} for share in _SHARES]
-    else:
-        tried.append({"on_cancel": "stop"})
+    tried += [{"on_cancel": "stop", "cancel_time": share * service.latency.mean} for share in _SHARES]
     fits = []
     for change in tried:
         played = _success(trace, service.replace(**change), limit, blocks)

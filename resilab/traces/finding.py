@@ -43,6 +43,8 @@ _LEAST_REFUSED = 20
 """Requests that a full queue must have refused to be known by it."""
 _LEAST_CHANGE = 0.02
 """Change of the logarithm of work below which it is none."""
+_MOST_FINISHED = 3
+"""Calls answered before others that came earlier, that show that running work stood still; none, if it could finish."""
 _LEAST_GAP = 4.0
 """Length of a hang, in usual times of service."""
 
@@ -120,6 +122,9 @@ def _hang(calls: Calls, last_answer: float, first_answer: float, usual: float, w
     served = calls.arrival[(calls.arrival < last_answer) & (calls.end <= last_answer) & ~calls.is_bound]
     last_served = float(served.max()) if len(served) else 0.0
     not_served = float(calls.arrival[left[0]]) if len(left) else last_answer
+    overtaken = np.count_nonzero(served > not_served)  # by calls that came later and were answered
+    if overtaken >= max(1, min(_MOST_FINISHED, (workers or 1) // 3)) and len(queued) == len(left):
+        return _freeze(calls, last_answer, first_answer, usual, workers)
     start = (last_served + not_served) / 2 if not_served > last_served else last_answer
     gap = float(calls.arrival[-1]) / len(calls.arrival)
     slack = max(abs(not_served - last_served), usual / 4, 2 * gap)
@@ -133,6 +138,16 @@ def _hang(calls: Calls, last_answer: float, first_answer: float, usual: float, w
         end = Found(value, value - 2 * usual / np.sqrt(count), value + 2 * usual / np.sqrt(count))
         by = "no answers while calls wait"
     return FoundFault(Outage(start, max(end.value - start, 1e-6), mode="hang"), begin, end, None, by)
+
+
+def _freeze(calls: Calls, last_answer: float, first_answer: float, usual: float, workers: int | None) -> FoundFault:
+    """Return a hang in which running work stood still: its ends are those of the answers."""
+    busy = np.count_nonzero((calls.arrival < last_answer) & (calls.end >= first_answer))
+    wait = usual / max(1, min(busy, workers or busy))  # from its start to the next answer that was due, and back
+    start, end = last_answer + wait / 2, first_answer - wait / 2
+    begin, finish = Found(start, last_answer, last_answer + 4 * wait), Found(end, first_answer - 4 * wait, first_answer)
+    fault = Outage(start, max(end - start, 1e-6), mode="freeze")
+    return FoundFault(fault, begin, finish, None, "no answers, not even of work that was under way")
 
 
 def find_slow_phases(calls: Calls, begun: np.ndarray, keep: np.ndarray, workers: int | None) -> list[FoundFault]:

@@ -211,7 +211,7 @@ def test_the_shipped_log_shows_its_service_and_its_faults():
     assert holds(model, "workers", 8)
     errors, hang, slowdown = model.faults
     assert (errors.start, errors.end) == (pytest.approx(40, abs=0.1), pytest.approx(50, abs=0.1))
-    assert (hang.mode, hang.start, hang.end) == ("hang", pytest.approx(90, abs=0.05), pytest.approx(98, abs=0.05))
+    assert (hang.mode, hang.start, hang.end) == ("freeze", pytest.approx(90, abs=0.05), pytest.approx(98, abs=0.05))
     assert (slowdown.start, slowdown.end) == (pytest.approx(150, abs=0.1), pytest.approx(165, abs=0.1))
     assert holds(model, "fault 1, errors: rate", 0.3)
     assert 3.4 < slowdown.factor < 4.1
@@ -273,4 +273,30 @@ def test_callers_that_leave_show_what_becomes_of_their_work(reaction):
     model = rl.calibrate(log, alone=alone, workers=8)
     assert row(model, "on_cancel")["value"] == reaction
     assert {change["on_cancel"] for change in model.alternatives} == {reaction}
+    assert rl.check(model, log).ok
+
+
+@pytest.mark.parametrize("mode", ["hang", "freeze"])
+@pytest.mark.parametrize("workers", [8, 20])
+def test_a_freeze_is_told_from_a_hang(mode, workers):
+    """Work that was under way is finished in a hang, and stands still in a freeze."""
+    log = log_of(workers, faults=(rl.Outage(30, 5, mode=mode),), duration=60.0)
+    (fault,) = rl.calibrate(log).faults
+    assert fault.mode == mode
+    assert (fault.start, fault.end) == (pytest.approx(30, abs=0.1), pytest.approx(35, abs=0.1))
+
+
+def test_overhead_is_found_and_taken_from_the_law():
+    model = rl.calibrate(log_of(8, overhead=0.002, faults=(rl.Outage(60, 5, mode="hang"),)))
+    assert holds(model, "workers", 8)
+    assert holds(model, "overhead", 0.002)
+    assert model.service.overhead.mean == pytest.approx(0.002, abs=0.0015)
+
+
+def test_the_cost_of_cancelling_is_found():
+    policy, alone = rl.Timeout(0.03), rl.Empirical(rl.LogNormal(0.04, 0.6).sample(np.random.default_rng(5), 2000))
+    log = log_of(8, load=1.6, policy=policy, on_cancel="stop", cancel_time=0.01, duration=60.0)
+    model = rl.calibrate(log, alone=alone, workers=8)
+    assert row(model, "on_cancel")["value"] == "stop"
+    assert holds(model, "cancel_time", 0.01) or row(model, "cancel_time")["value"] == pytest.approx(0.01, rel=0.3)
     assert rl.check(model, log).ok
