@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHORTEST_PHASE = 1.0
+_SILENCE = 50.0
+"""Usual gaps between requests that make a silence."""
 _LEVEL = 0.99
 """Share of the healthy time in which no more calls are under way than those of a queue that is gone."""
 
@@ -133,7 +135,7 @@ def check(
 
     Returns:
         The comparison: phase, metric, measured, expected, low, high, ok. Phases begin and
-        end with faults. Metrics: success, p50 and p95 of successes in seconds, calls,
+        end with faults and silences. Metrics: success, p50 and p95 of successes in seconds, calls,
         most_under_way, time_to_drain (seconds after a fault until no more calls are under
         way than in healthy times).
 
@@ -174,10 +176,12 @@ def _faults_of(model: Calibration, trace: Trace) -> tuple[FoundFault, ...]:
 
 
 def _phases(trace: Trace, found: tuple[FoundFault, ...]) -> tuple[Phase, ...]:
-    """Cut a log where faults begin and end."""
+    """Cut a log where faults begin and end, and where requests come again after a silence."""
     span = float(trace.span or 0.0)
     names = {(each.fault.start, each.fault.end): type(each.fault).__name__.lower() for each in found}
-    edges = sorted({0.0, span, *(min(max(time, 0.0), span) for window in names for time in window)})
+    silent = np.diff(trace.start) > max(_SHORTEST_PHASE, _SILENCE / max(trace.rate, 1e-9))
+    resumed = trace.start[1:][silent].tolist()
+    edges = sorted({0.0, span, *resumed, *(min(max(time, 0.0), span) for window in names for time in window)})
     phases: list[Phase] = []
     for start, end in pairwise(edges):
         if end - start < min(_SHORTEST_PHASE, span / 2):
@@ -252,6 +256,7 @@ def _rows(measured: dict[tuple[str, str], float], played: np.ndarray, tolerance:
             logs = np.log(np.maximum(numbers, 1e-9))
             low, high = np.exp(logs.mean() + np.array([-1, 1]) * factor * logs.std(ddof=1))
         slack = tolerance if metric == "success" else tolerance * abs(expected)
+        slack = max(slack, 1.0) if metric == "most_under_way" else slack  # a call more or less
         low, high = max(min(low, expected - slack), 0.0), max(high, expected + slack)
         high = min(high, 1.0) if metric == "success" else high
         is_ok = bool(low - 1e-9 <= value <= high + 1e-9) or bool(np.isnan(value) and np.isnan(expected))

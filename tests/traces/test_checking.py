@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 
 import resilab as rl
@@ -54,6 +55,35 @@ def test_a_wrong_model_fails_and_says_so_wherever_it_is_used(workers):
     with warnings.catch_warnings():
         warnings.simplefilter("error", rl.ModelWarning)
         model.scenario()
+
+
+def test_a_silence_parts_phases():
+    log = log_of(8, duration=20.0)
+    start = np.where(log.start < 10, log.start, log.start + 5)
+    twice = log.replace(start=start, span=25.0)
+    assert [phase.name for phase in rl.check(rl.calibrate(log), twice).phases] == [
+        "0-15 s, healthy",
+        "15-25 s, healthy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda log: rl.check(None, log), "model must be a Calibration, got None"),
+        (lambda log: rl.check(rl.calibrate(log), "log.csv"), "trace must be a Trace, got 'log.csv'"),
+        (lambda log: rl.check(rl.calibrate(log), log, replications=2), "replications must be .* 5, got 2"),
+        (lambda log: rl.check(rl.calibrate(log), log, tolerance=-1), "tolerance must be >= 0, got -1"),
+        (lambda log: rl.calibrate("log.csv"), "trace must be a Trace, got 'log.csv'"),
+        (lambda log: rl.calibrate(log, workers=0), "workers must be .* 1, got 0"),
+        (lambda log: rl.calibrate(log, faults=("hang",)), "faults must be a Fault, got 'hang'"),
+        (lambda log: rl.calibrate(log, alone=[-1.0]), "must be"),
+        (lambda log: rl.calibrate(log).scenario(load=0), "load must be > 0, got 0"),
+    ],
+)
+def test_bad_input_is_told_at_once(wrong, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        wrong(log_of(8, duration=20.0))
 
 
 def test_callers_that_leave_are_part_of_the_check():
