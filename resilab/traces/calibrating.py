@@ -142,7 +142,7 @@ def _alternatives(
     best = {change["on_cancel"]: change for change in reversed(reactions.kept)}
     counts = ({},) if are_workers_known else ({"workers": service.workers}, {"workers": 2 * service.workers})
     orders = ({},) if is_in_order else ({"discipline": "fifo"}, {"discipline": "lifo"})
-    ordered = sorted(best.values(), key=reactions.kept.index)
+    ordered = sorted(best.values(), key=reactions.kept.index) if reactions.is_seen else list(reactions.kept)
     return tuple({**change, **count, **order} for change in ordered for count in counts for order in orders)
 
 

@@ -169,7 +169,7 @@ class Calibration:
         found = {}
         for name, ((start, end), has_faults, load) in windows.items():
             for change in self.alternatives or ({},):
-                words = ", ".join(f"{field}={value}" for field, value in change.items())
+                words = ", ".join(f"{field}={_short(value)}" for field, value in change.items())
                 played = self.scenario(faults=has_faults, load=load, start=start, end=end, **change)
                 found[f"{name}; {words}" if words else name] = played
         return found
@@ -203,6 +203,10 @@ class Calibration:
             law = Empirical(tuple(generator.choice(np.array(law.values), len(law.values)).tolist()))
         played = tuple(_drawn(found, generator) for found in faults)
         return self.service.replace(workers=int(generator.integers(low, high + 1)), latency=law, faults=played)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _shifted(fault: Fault, start: float) -> Fault:

@@ -29,15 +29,22 @@ class Reactions(NamedTuple):
     Attributes:
         kept: Fields of the service that fit the log, the best first.
         found_by: What shows it.
+        is_seen: Whether the log shows anything.
     """
 
     kept: tuple[dict[str, Any], ...]
     found_by: str
+    is_seen: bool = True
 
 
-UNSEEN = Reactions(
-    ({"on_cancel": "ignore"}, {"on_cancel": "stop"}), "a log without callers that leave does not show it"
-)
+_USUAL_COST = 0.2
+"""Cost of cancelling that is a possibility where nothing is seen, as a share of the mean time of service."""
+
+
+def unseen(service: Service, why: str) -> Reactions:
+    """Return what may happen where the log does not show it; cancelling is not free by nature."""
+    costly = {"on_cancel": "stop", "cancel_time": _USUAL_COST * service.latency.mean}
+    return Reactions(({"on_cancel": "ignore"}, {"on_cancel": "stop"}, costly), why, is_seen=False)
 
 
 def limit_of(trace: Trace) -> float | None:
@@ -66,9 +73,9 @@ def find_reactions(trace: Trace, service: Service, are_workers_known: bool) -> R
     """
     limit = limit_of(trace)
     if limit is None:
-        return UNSEEN
+        return unseen(service, "a log without callers that leave does not show it")
     if not are_workers_known:
-        return UNSEEN._replace(found_by="callers leave, but without workers= it cannot be played")
+        return unseen(service, "callers leave, but without workers= it cannot be played")
     if len(trace) > _MOST_CALLS:
         trace = trace.window(0.0, float(trace.start[_MOST_CALLS]))
     blocks = np.array_split(np.arange(len(trace)), _BLOCKS)

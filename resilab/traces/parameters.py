@@ -45,7 +45,7 @@ def parameters_of(
     for number, found in enumerate(phases.faults, start=1):
         rows += _fault(f"fault {number}, {type(found.fault).__name__.lower()}", found)
     rows += _visible(trace, law, rate)
-    return [*rows, *_reactions(reactions, service)]
+    return [*rows, *_reactions(reactions)]
 
 
 def _workers(found: FoundWorkers, service: Service, given: int | None, is_censored: bool) -> Parameter:
@@ -71,17 +71,15 @@ def _service_time(law: CensoredLaw, by: str) -> list[Parameter]:
     return rows
 
 
-def _reactions(reactions: Reactions, service: Service) -> list[Parameter]:
+def _reactions(reactions: Reactions) -> list[Parameter]:
     """Return what happens to calls whose caller has left, as far as the log shows it."""
     words = list(dict.fromkeys(change["on_cancel"] for change in reactions.kept))
-    times = [change["cancel_time"] for change in reactions.kept if "cancel_time" in change]
+    times = [change.get("cancel_time", 0.0) for change in reactions.kept if change["on_cancel"] == "stop"]
     why = reactions.found_by
     rows = [Parameter("on_cancel", words[0] if len(words) == 1 else NOT_IDENTIFIED, words[0], words[-1], why)]
     if times:
         value = times[0] if len(words) == 1 else NOT_IDENTIFIED
         rows.append(Parameter("cancel_time", value, min(times), max(times), why))
-    elif "stop" in words:
-        rows.append(Parameter("cancel_time", NOT_IDENTIFIED, 0.0, service.latency.mean, why))
     return rows
 
 

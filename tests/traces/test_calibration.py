@@ -153,6 +153,8 @@ def test_what_happens_to_abandoned_calls_is_not_identified():
     assert row(model, "on_cancel")["value"] == "not identified"
     assert {change["on_cancel"] for change in model.alternatives} == {"ignore", "stop"}
     assert "not identified: on_cancel" in repr(model)
+    costs = [change.get("cancel_time", 0.0) for change in model.alternatives if change["on_cancel"] == "stop"]
+    assert costs == [0.0, pytest.approx(0.2 * model.service.latency.mean)]
     names = list(model.situations())
     assert "calm; on_cancel=ignore" in names
     assert "incident 2: outage; on_cancel=stop" in names
