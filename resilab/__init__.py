@@ -37,7 +37,7 @@ from .errors import (
     TimeoutExceededError,
 )
 from .events import EventLog
-from .experiments import SLO, Range, compare, pareto, recommend, replicate, safe_load, sweep, trips
+from .experiments import SLO, Range, compare, recommend, replicate, safe_load, sweep, trips
 from .lab.faults import CapacityLoss, Errors, Outage, Slowdown
 from .lab.result import Result
 from .lab.run import simulate
@@ -125,9 +125,9 @@ __all__ = [
     "explore",
     "fleet",
     "health",
+    "lint",
     "messaging",
     "outbox",
-    "pareto",
     "plots",
     "read_trace",
     "recommend",
@@ -141,7 +141,14 @@ __all__ = [
     "trips",
 ]
 
-_LAZY = {"Slider": "widgets", "explore": "widgets", "plots": "plots", "widgets": "widgets", "configs": "configs"}
+_LAZY = {
+    "Slider": "widgets",
+    "explore": "widgets",
+    "plots": "plots",
+    "widgets": "widgets",
+    "configs": "configs",
+    "lint": "configs",
+}
 _ROOMS = (errors, _communication, messaging, saga, outbox, health, fleet, traces, _selection, _experiments, theory)
 _ELSEWHERE = {
     "RetryPolicy": "Retry",
@@ -157,6 +164,7 @@ _ELSEWHERE = {
 
 if TYPE_CHECKING:
     from . import configs, plots
+    from .configs import lint
     from .widgets import Slider, explore
 else:
 

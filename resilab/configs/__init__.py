@@ -2,6 +2,8 @@
 
 from .config import Config, Note
 from .documents import ConfigError
+from .findings import Finding, Findings
 from .kinds import KINDS, read, write
+from .linting import lint
 
-__all__ = ["KINDS", "Config", "ConfigError", "Note", "read", "write"]
+__all__ = ["KINDS", "Config", "ConfigError", "Finding", "Findings", "Note", "lint", "read", "write"]

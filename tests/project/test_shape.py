@@ -35,6 +35,7 @@ LAYERS = (
     ({"experiments"}, {"joblib", "tqdm"}),
     ({"selection"}, set()),
     ({"configs"}, {"yaml"}),
+    ({"__main__"}, set()),
     ({"plots"}, {"matplotlib", "PIL"}),
     ({"widgets"}, {"ipywidgets", "traitlets", "IPython"}),
 )

@@ -1,0 +1,92 @@
+"""lint: values of a policy that are wrong together, each with its numbers, and with a scenario with evidence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from ..experiments import SLO, replicate
+from ..lab.scenario import Scenario
+from ..resilience.base import Policy
+from ..resilience.policy import ResiliencePolicy
+from ..validation import instance, positive
+from .config import DROPPED, Config
+from .findings import ERROR, HINT, WARNING, Finding, Findings
+from .lint_rules import RULES, Case
+
+REPLICATIONS = 5
+
+
+def lint(
+    policy: Policy | Config,
+    scenario: Scenario | None = None,
+    slo: SLO | None = None,
+    *,
+    rate: float | None = None,
+) -> Findings:
+    """Return what is wrong together in a policy, or in a configuration that was read.
+
+    Args:
+        policy: A policy, or a `Config` of `configs.read`: its keys that the library
+            ignores in silence are findings too.
+        scenario: Where it runs; its own policy is not looked at. It gives the rate, the
+            latency and the workers, and the evidence.
+        slo: What is asked for: `within` counts as the patience of the caller.
+        rate: Calls per second, without a scenario.
+
+    Returns:
+        A tuple of `Finding`s, errors first; empty if nothing is found.
+
+    Example:
+        >>> from resilab import Retry, Timeout
+        >>> policy = ResiliencePolicy(Timeout(2.0), Retry(max_retries=5, initial_delay=1.0, jitter="none"))
+        >>> lint(policy)
+        error: retries_outlive_caller: the waits alone take 31 s, and the caller has gone after 2 s: 4 of 5 retries ...
+    """
+    instance("policy", policy, (Policy, Config))
+    if scenario is not None:
+        instance("scenario", scenario, Scenario)
+    if slo is not None:
+        instance("slo", slo, SLO)
+    if rate is not None:
+        positive("rate", rate)
+    elif scenario is not None:
+        rate = _rate_of(scenario)
+    whole = policy.policy if isinstance(policy, Config) else ResiliencePolicy(policy)
+    case = Case(tuple(whole.flat()), scenario, slo, rate)
+    found = [finding for rule in RULES for finding in rule(case)]
+    if isinstance(policy, Config):
+        found += _ignored_keys(policy)
+    order = (ERROR, WARNING, HINT)
+    found.sort(key=lambda finding: order.index(finding.severity))
+    return Findings(_with_evidence(finding, case) for finding in found)
+
+
+def _rate_of(scenario: Scenario) -> float | None:
+    arrivals = getattr(scenario.workload, "rate", None)
+    return float(arrivals) if isinstance(arrivals, int | float) else None
+
+
+def _with_evidence(finding: Finding, case: Case) -> Finding:
+    if case.scenario is None or finding.mended is None:
+        return finding
+    import pandas as pd
+
+    played = {"as it is": ResiliencePolicy(*case.parts), "mended": finding.mended}
+    rows = {
+        name: replicate(case.scenario.replace(policy=policy), REPLICATIONS, progress=False, n_jobs=1)[
+            ["success_rate", "p50", "p99", "amplification"]
+        ].mean()
+        for name, policy in played.items()
+    }
+    return dataclasses.replace(finding, evidence=pd.DataFrame(rows).T)
+
+
+def _ignored_keys(config: Config) -> Iterator[Finding]:
+    """Keys that the library reads and does nothing with."""
+    for row in config.rows:
+        if "ignored" in row.meaning or "retries nothing" in row.meaning or (
+            row.status == DROPPED and "never" in row.meaning
+        ):  # fmt: skip
+            place = "" if row.line is None else f"line {row.line}: "
+            yield Finding("key_ignored", WARNING, f"{place}{row.key} {row.meaning}", {})

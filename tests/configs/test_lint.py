@@ -1,0 +1,169 @@
+"""lint: each rule with a policy at which it fires, and one at which it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import resilab as rl
+from resilab import configs
+from resilab.__main__ import main
+
+SERVICE = rl.Service(10, rl.Exponential(0.1), failure_rate=0.02)
+SCENARIO = rl.Scenario(rl.Poisson(rate=50), SERVICE, duration=20.0)
+TRAPS = """
+resilience4j.retry.instances.orders.maxAttempts=4
+resilience4j.retry.instances.orders.enableExponentialBackoff=true
+resilience4j.timelimiter.instances.orders.timeoutDuration=2s
+resilience4j.circuitbreaker.instances.orders.slidingWindowType=TIME_BASED
+resilience4j.circuitbreaker.instances.orders.slidingWindowSize=10
+resilience4j.circuitbreaker.instances.orders.slowCallDurationThreshold=5s
+resilience4j.circuitbreaker.instances.orders.slowCallRateThreshold=50
+"""
+
+
+def rules(policy, scenario=None, slo=None, **options):
+    return [finding.rule for finding in rl.lint(policy, scenario, slo, **options)]
+
+
+def breaker(**options):
+    return rl.CircuitBreaker(**{"half_open_max_calls": 1, **options})
+
+
+SLOW = rl.Retry(max_retries=5, initial_delay=1.0, jitter="none")
+QUICK = rl.Retry(max_retries=2, initial_delay=0.1, jitter="none")
+WINDOW = rl.TimeWindow(10.0)
+LOW = SCENARIO.replace(workload=rl.Poisson(rate=1.0))
+FAULT = SCENARIO.replace(service=SERVICE.replace(faults=rl.Outage(5.0, 3.0)))
+TIER = SCENARIO.replace(service=rl.chain(SERVICE.replace(name="a"), SERVICE.replace(name="b"), policy=QUICK))
+LATE = rl.SLO(within=0.5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong", "right"),
+    [
+        ("retries_outlive_caller", ((rl.Timeout(2.0), SLOW),), ((rl.Timeout(40.0), SLOW),)),
+        ("retries_outlive_caller", ((SLOW,), None, LATE), ((QUICK,), None, LATE)),
+        ("retries_outlive_caller", ((rl.Timeout(2.0), QUICK, rl.Timeout(2.0)),),
+         ((rl.Timeout(2.0), QUICK, rl.Timeout(0.5)),)),
+        ("minimum_never_reached", ((breaker(window=WINDOW, failure_rate_threshold=0.5, volume_threshold=50),), LOW),
+         ((breaker(window=WINDOW, failure_rate_threshold=0.5, volume_threshold=50),), SCENARIO)),
+        ("slow_limit_unreachable",
+         ((breaker(window=WINDOW, slow_call_duration=5.0, slow_call_rate_threshold=0.5), rl.Timeout(1.0)),),
+         ((breaker(window=WINDOW, slow_call_duration=0.5, slow_call_rate_threshold=0.5), rl.Timeout(1.0)),)),
+        ("bulkhead_above_pool", ((rl.Bulkhead(50),), SCENARIO), ((rl.Bulkhead(10),), SCENARIO)),
+        ("queue_outwaits_caller", ((rl.Timeout(1.0), rl.Bulkhead(5, max_queue=100)), SCENARIO),
+         ((rl.Timeout(1.0), rl.Bulkhead(5, max_queue=10)), SCENARIO)),
+        ("limit_below_p99", ((rl.Timeout(0.3),), SCENARIO), ((rl.Timeout(0.8),), SCENARIO)),
+        ("attempts_multiplied", ((QUICK, QUICK),), ((QUICK,),)),
+        ("attempts_multiplied", ((QUICK,), TIER), ((rl.Timeout(9.0),), TIER)),
+        ("request_opens_breaker", ((QUICK, breaker(failure_threshold=3)),), ((breaker(failure_threshold=3), QUICK),)),
+        ("rejections_open_breaker", ((breaker(), rl.Bulkhead(5)),),
+         ((breaker(ignored_errors=rl.BulkheadFullError), rl.Bulkhead(5)),)),
+        ("rejections_open_breaker", ((breaker(), rl.RateLimiter(5, 1.0)),), ((rl.RateLimiter(5, 1.0), breaker()),)),
+        ("unlimited_probes", ((rl.CircuitBreaker(),),), ((breaker(),),)),
+        ("hedges_without_limit", ((rl.Hedge(0.1),),), ((rl.Hedge(0.1), rl.Bulkhead(5)),)),
+        ("jitter_shortens_wait", ((rl.Retry(3, 0.5, jitter="full"),), FAULT),
+         ((rl.Retry(3, 0.5, jitter="none"),), FAULT)),
+    ],
+)  # fmt: skip
+def test_each_rule_fires_where_it_should_and_nowhere_else(rule, wrong, right):
+    for (parts, *options), expected in ((wrong, True), (right, False)):
+        assert (rule in rules(rl.ResiliencePolicy(*parts), *options)) is expected
+
+
+def test_a_finding_says_its_numbers_and_shows_the_mended_line_beside():
+    (found,) = rl.lint(rl.ResiliencePolicy(rl.Timeout(0.2)), SCENARIO)
+    assert (found.rule, found.severity) == ("limit_below_p99", "warning")
+    assert found.numbers["limit"] == 0.2
+    assert "13." in found.message
+    assert found.evidence.loc["mended", "success_rate"] > found.evidence.loc["as it is", "success_rate"] + 0.1
+
+
+def test_mended_policies_are_not_found_again():
+    policy = rl.ResiliencePolicy(rl.Timeout(2.0), SLOW, breaker(failure_threshold=3), rl.Bulkhead(50), rl.Timeout(0.2))
+    for _ in range(10):
+        mendable = [finding for finding in rl.lint(policy, SCENARIO) if finding.mended is not None]
+        if not mendable:
+            break
+        policy = mendable[0].mended
+    assert rules(policy, SCENARIO) == []
+
+
+@pytest.mark.parametrize("library", ["envoy", "microsoft", "spring_cloud"])
+def test_what_libraries_recommend_is_not_found_without_a_reason(library):
+    """Their order and defaults, without a rate or a service against which they could be wrong."""
+    assert rules(rl.ResiliencePolicy.like(library)) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "libraries"),
+    [
+        (rl.Retry, ("resilience4j", "polly", "envoy", "istio", "aws", "tenacity", "stamina", "hyx", "failsafe")),
+        (rl.CircuitBreaker, ("resilience4j", "polly", "hystrix", "gobreaker", "failsafe", "opossum")),
+    ],
+)
+def test_single_defaults_of_libraries_are_not_found_as_errors(policy, libraries):
+    for library in libraries:
+        assert [each.rule for each in rl.lint(policy.like(library)) if each.severity != "hint"] == []
+
+
+def test_a_file_with_silent_traps():
+    """Keys that the library ignores are findings of their own."""
+    found = rl.lint(configs.read(TRAPS), rate=2.0)
+    assert {"key_ignored", "minimum_never_reached", "slow_limit_unreachable"} <= {each.rule for each in found}
+    assert list(found.frame.columns) == ["rule", "severity", "message", "numbers", "evidence"]
+    assert found[0].severity == "error"
+    assert repr(found).startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("policy",), "policy must be"),
+        ((rl.Retry(), "scenario"), "scenario must be"),
+        ((rl.Retry(), None, 0.8), "slo must be"),
+    ],
+)
+def test_what_is_no_policy_is_refused(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        rl.lint(*arguments)
+    with pytest.raises(ValueError, match="rate must be > 0, got 0"):
+        rl.lint(rl.Retry(), rate=0)
+
+
+# The command
+
+
+def test_the_command_finds_and_says_so_by_its_exit_status(tmp_path, capsys):
+    path = tmp_path / "application.properties"
+    path.write_text(TRAPS)
+    assert main(["lint", str(path), "--rate", "2"]) == 1
+    assert "minimum_never_reached" in capsys.readouterr().out
+    path.write_text("resilience4j.retry.instances.orders.maxAttempts=3\n")
+    assert main(["lint", str(path), "--rate", "200"]) == 0
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_the_command_converts_and_says_what_cannot_be_said(tmp_path, capsys):
+    path = tmp_path / "application.properties"
+    path.write_text(TRAPS)
+    assert main(["convert", str(path), "--to", "envoy"]) == 0
+    text, notes = capsys.readouterr()
+    assert configs.read(text, "envoy").policy.flat()[0] == rl.Timeout(2.0) or "per_try_timeout: 2s" in text
+    assert "CircuitBreaker" in notes
+
+
+def test_the_command_tells_where_a_file_is_wrong(tmp_path, capsys):
+    path = tmp_path / "broken.yml"
+    path.write_text("a: [1\nb: 2\n")
+    assert main(["lint", str(path)]) == 2
+    assert "line 2" in capsys.readouterr().err
+    assert main(["lint", str(tmp_path / "missing.yml")]) == 2
+
+
+def test_the_command_is_there(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "resilab", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "convert" in done.stdout) == (0, True)
