@@ -213,7 +213,7 @@ def _external_service() -> tuple[Case, Case]:
 
 def _database() -> tuple[Case, Case]:
     def day(faults: Any, pool: ConnectionPool) -> Scenario:
-        return _play(40, Service(100, Exponential(0.1), faults=faults), 40, Timeout(2.0), pool)
+        return _play(40, Service(100, Exponential(0.1), faults=faults, on_cancel="stop"), 40, Timeout(2.0), pool)
 
     slow = (Slowdown(15, 10, factor=10),)
     own = ConnectionPool(max_size=100_000, max_lifetime=1e-9, connect_time=0.02)
