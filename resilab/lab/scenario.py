@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from ..resilience.base import Policy
 from ..resilience.policy import LiveResiliencePolicy, ResiliencePolicy
-from ..validation import Count, Positive, Spec, instance, many
+from ..validation import Count, Positive, Rule, Spec, instance, many, sequence
 from .result import Result
 from .run import Call, Run, Stream
 from .service import Service
 from .tiers import below
 from .workload import ClosedLoop, Poisson, Workload, duration_of
 from .world import World
+
+
+def _kinds(name: str, value: Any) -> tuple[type[Policy], ...]:
+    kinds = (value,) if isinstance(value, type) else sequence(name, value)
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, Policy):
+            raise TypeError(f"{name} must be kinds of policies, such as CircuitBreaker, got {kind!r}")
+    return kinds
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class Scenario(World[Result]):
             `ClosedLoop` are dealt out in turn.
         operations: Instead of *workload* and *service*: several kinds of requests.
             *policy* is then around them all, which is how pools are shared.
+        shared: Kinds of policies of which all clients share one: with 50 clients and
+            `shared=CircuitBreaker` there is one breaker, and a retry budget for each.
 
     Example:
         >>> from resilab import Poisson, Retry
@@ -62,6 +72,7 @@ class Scenario(World[Result]):
     duration: Positive | None = None
     clients: Count = 1
     operations: Annotated[tuple[Operation, ...], many(Operation)] = ()
+    shared: Annotated[tuple[type[Policy], ...], Rule(_kinds, "kinds of policies")] = ()
 
     def __post_init__(self) -> None:
         if self.operations:
@@ -115,24 +126,40 @@ class Scenario(World[Result]):
 
     def play(self, seed: int, *, horizon: float | None = None, record: bool = True) -> Result:
         run = Run(self, seed, record, [Stream(part.name, part.workload) for part in self.parts], self.clients)
-        run.calls = [self._client_calls(run, client) for client in range(self.clients)]
+        each = [self._policies(run, client) for client in range(self.clients)]
+        common = self._policies(run, None) if self.shared else each[0]
+        run.calls = [self._client_calls(run, own, common) for own in each]
         run.play(horizon)
         return run.result(Result, horizon)
 
-    def _client_calls(self, run: Run, client: int) -> list[Call]:
-        """Bind the policies of one client and return its call of each operation."""
-        shared = client_policy(run, self.policy, client)
+    def _policies(self, run: Run, client: int | None) -> list[LiveResiliencePolicy]:
+        """Bind the policies of one client, or of all of them: those around all calls, and those of each operation."""
+        own = [client_policy(run, part.policy, client, part.name) for part in self.operations]
+        return [client_policy(run, self.policy, client), *own]
+
+    def _client_calls(
+        self, run: Run, own: list[LiveResiliencePolicy], common: list[LiveResiliencePolicy]
+    ) -> list[Call]:
+        """Return a client's call of each operation, through its own policies and those that all share."""
+        outer, *inner = (self._joined(mine, ours) for mine, ours in zip(own, common, strict=True))
         calls = []
-        for part in self.parts:
+        for number, part in enumerate(self.parts):
             request: Call = run.bind(part.service).request
             if self.operations:
-                request = client_policy(run, part.policy, client, part.name).around(request)
-            calls.append(shared.around(request))
+                request = inner[number].around(request)
+            calls.append(outer.around(request))
         return calls
 
+    def _joined(self, own: LiveResiliencePolicy, common: LiveResiliencePolicy) -> LiveResiliencePolicy:
+        if not self.shared:
+            return own
+        pairs = zip(own.parts, common.parts, strict=True)
+        own.parts = tuple(ours if isinstance(ours.spec, self.shared) else mine for mine, ours in pairs)
+        return own
 
-def client_policy(run: Run, policy: Policy, client: int, operation: str = "") -> LiveResiliencePolicy:
-    """Bind the policy of one client, around all its calls or those of one operation."""
-    names = ("" if run.clients == 1 else f"client_{client}", operation)
+
+def client_policy(run: Run, policy: Policy, client: int | None, operation: str = "") -> LiveResiliencePolicy:
+    """Bind the policy of one client, or of all clients, around all calls or those of one operation."""
+    names = ("" if run.clients == 1 or client is None else f"client_{client}", operation)
     name = "/".join(filter(None, names))
     return ResiliencePolicy(policy).bind(run.env, seed=run.seed, log=run.log, name=name or None)
