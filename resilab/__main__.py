@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--name", help="which instance, cluster, method or service")
     lint.add_argument("--rate", type=float, help="calls per second")
     lint.add_argument("--within", type=float, help="seconds that a caller waits")
-    convert.add_argument("--to", choices=configs.KINDS, required=True, help="the library")
+    convert.add_argument("--to", choices=(*configs.KINDS, *configs.SNIPPETS), required=True, help="the library")
     options = parser.parse_args(arguments)
     try:
         config = configs.read(options.file, options.kind, options.name)

@@ -3,7 +3,7 @@
 from .config import Config, Note
 from .documents import ConfigError
 from .findings import Finding, Findings
-from .kinds import KINDS, read, write
+from .kinds import KINDS, SNIPPETS, read, write
 from .linting import lint
 
-__all__ = ["KINDS", "Config", "ConfigError", "Finding", "Findings", "Note", "lint", "read", "write"]
+__all__ = ["KINDS", "SNIPPETS", "Config", "ConfigError", "Finding", "Findings", "Note", "lint", "read", "write"]

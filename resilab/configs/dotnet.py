@@ -106,8 +106,8 @@ BREAKER = (
         durations.span),
 )  # fmt: skip
 TIMEOUT = (
-    Key("Timeout", "timeout", _between(0.01, DAY), lambda t: min(max(t.seconds, 0.01), DAY), "time limit",
-        durations.span),
+    Key("Timeout", "timeout", _between(0.01, DAY),
+        lambda t: None if callable(t.seconds) else min(max(t.seconds, 0.01), DAY), "time limit", durations.span),
 )  # fmt: skip
 HEDGING = (
     Key("MaxHedgedAttempts", "max_hedged_attempts", _at_least(1), lambda h: h.max_hedges, "extra calls at most"),

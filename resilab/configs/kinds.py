@@ -13,7 +13,7 @@ from ..health.probe import KubernetesProbe
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..validation import instance, one_of
-from . import aws, dotnet, envoy, grpc, istio, kubernetes, linkerd, resilience4j, spring
+from . import aws, dotnet, envoy, grpc, istio, kubernetes, linkerd, resilience4j, snippets, spring
 from .config import APPROXIMATED, Config, Note, Reading
 from .differences import differences
 from .documents import ConfigError, Node, parse
@@ -35,7 +35,9 @@ READERS: Mapping[str, Any] = {
 _JOINED = ("istio", "envoy", "kubernetes")
 """Kinds whose documents of one text belong together."""
 KINDS = tuple(READERS)
-"""All kinds."""
+"""All kinds that are read and written."""
+SNIPPETS = tuple(snippets.WRITERS)
+"""Libraries that are configured in code: they are written alone."""
 
 
 def read(source: str | os.PathLike[str], kind: str | None = None, name: str | None = None) -> Config:
@@ -63,6 +65,8 @@ def read(source: str | os.PathLike[str], kind: str | None = None, name: str | No
             Retry(max_retries=4, backoff=Backoff(kind='constant', initial_delay=0.5, multiplier=1.5)),
         )
     """
+    if kind is not None:
+        one_of("kind", kind, KINDS)
     text, place = _text_of(source)
     try:
         documents = parse(text)
@@ -86,7 +90,8 @@ def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str
 
     Args:
         policy: A policy; for "kubernetes" a `KubernetesPod` or a `KubernetesProbe`.
-        kind: One of `KINDS`.
+        kind: One of `KINDS`, or of `SNIPPETS`: code for tenacity, stamina, hyx (Python),
+            Failsafe (Java), opossum (JavaScript) and Polly (C#, "polly_code").
         name: What the text calls it.
 
     Returns:
@@ -107,9 +112,16 @@ def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str
                 exponentialMaxWaitDuration: 30s
         <BLANKLINE>
     """
-    one_of("kind", kind, KINDS)
+    one_of("kind", kind, (*KINDS, *SNIPPETS))
     instance("name", name, str)
     instance("policy", policy, (Policy, KubernetesPod, KubernetesProbe))
+    if kind in SNIPPETS:
+        instance("policy", policy, Policy)
+        assert isinstance(policy, Policy)
+        whole = ResiliencePolicy(*ResiliencePolicy(policy).flat())
+        code = snippets.WRITERS[kind](whole, name)
+        rows = tuple(differences(whole, code.policy, snippets.ADVICE))
+        return Config(kind, name, whole, code.text, rows)
     module = READERS[kind]
     if isinstance(policy, KubernetesPod | KubernetesProbe) != (kind == "kubernetes"):
         raise TypeError(f"policy must be {'probes' if kind == 'kubernetes' else 'a policy'} for {kind}, got {policy!r}")

@@ -17,7 +17,7 @@ from ..resilience.filters import ErrorFilter
 from ..resilience.rate_limiter import RateLimiter
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
-from .words import made, retries_of, retry_with, told
+from .words import made, retry_with, told
 
 
 def circuit_breaker(
@@ -45,18 +45,21 @@ def circuit_breaker(
 def retry(
     *,
     on: ErrorFilter | None = None,
-    attempts: float | None = 3,
+    attempts: int | None = 3,
     backoff: float | Iterable[float] | Backoff = 0.5,
     **own: Any,
 ) -> Retry:
-    """Return its retry; *backoff* is seconds, a list of them, or a `Backoff`."""
+    """Return its retry; *backoff* is seconds, a list of them, or a `Backoff`.
+
+    *attempts* counts retries, whatever the name says: 3 are four calls, as measured.
+    """
     if isinstance(backoff, int | float):
         law = Backoff("constant", backoff, cap="before")
     elif isinstance(backoff, Backoff):
         law = backoff
     else:
         law = Backoff("cycle", delays=tuple(backoff), cap="before")
-    return retry_with(law, own, max_retries=retries_of(attempts), retryable_errors=on)
+    return retry_with(law, own, max_retries=attempts, retryable_errors=on)
 
 
 def bulkhead(*, max_concurrency: int | None = None, max_capacity: int | None = None, **own: Any) -> Bulkhead:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
@@ -81,6 +82,22 @@ def _fail():
 
 
 # hyx and pybreaker
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_hyx_counts_retries_as_attempts(attempts):
+    retry = pytest.importorskip("hyx.retry").retry
+    calls = []
+
+    @retry(on=ValueError, attempts=attempts, backoff=0)
+    async def attempt():
+        calls.append(0)
+        raise ValueError("no")
+
+    with contextlib.suppress(Exception):
+        asyncio.run(attempt())
+    _, times = lab_retries(rl.Retry.like("hyx", attempts=attempts, backoff=0.0), [False] * (attempts + 1))
+    assert len(calls) == len(times) == attempts + 1
 
 
 @pytest.mark.parametrize("seed", SEEDS)
