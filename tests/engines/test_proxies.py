@@ -166,3 +166,45 @@ def test_envoys_limit_of_each_try_is_retried(through_envoy):
     policy = rl.ResiliencePolicy(rl.Timeout(10.0), RETRIES, rl.Timeout(0.1))
     real = through_envoy(policy, 5, at_once=5, answers=lambda number: True, seconds=1.0)
     assert real == lab(policy, 5, at_once=5, failure_rate=0.0, seconds=1.0) == (20, 0)
+
+
+# gRPC
+
+
+@pytest.fixture
+def grpc_server():
+    """A server that always refuses; its `play` sends calls with a service config and says how many came."""
+    grpc = pytest.importorskip("grpc")
+    count = []
+
+    def refuse(request, context):
+        count.append(request)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "no")
+
+    handlers = {"Place": grpc.unary_unary_rpc_method_handler(refuse)}
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Orders", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    def play(text, calls):
+        options = [("grpc.service_config", text), ("grpc.enable_retries", 1), ("grpc.enable_http_proxy", 0)]
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+            for _ in range(calls):
+                with pytest.raises(grpc.RpcError):
+                    channel.unary_unary("/shop.Orders/Place")(b"", timeout=60)
+        return len(count)
+
+    yield play
+    server.stop(None)
+
+
+@pytest.mark.parametrize(("throttling", "expected"), [({}, 40), ({"max_tokens": 10.0, "token_ratio": 0.1}, 13)])
+def test_grpc_throttles_as_the_lab_says(grpc_server, throttling, expected):
+    """Its throttling stops the retries at half of the tokens; waits of 1 ms would meet a race in its core."""
+    retry = rl.Retry.like(
+        "grpc", max_attempts=4, initial_backoff=0.01, max_backoff=0.02, backoff_multiplier=2, **throttling
+    )
+    policy = rl.ResiliencePolicy(retry)
+    text = configs.write(policy, "grpc", "shop.Orders").text
+    assert grpc_server(text, 10) == lab(policy, 10)[0] == expected
