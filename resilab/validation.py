@@ -302,6 +302,21 @@ def number_or_function(rule: Any, *args: float) -> Rule:
     return Rule(check, f"{number.words}, or a function")
 
 
+_EPOCH = 500_000_000.0
+"""Seconds since 1970 of a day in 1985: no run begins so late."""
+
+
+def since_start(name: str, times: np.ndarray) -> np.ndarray:
+    """Return times in seconds from the start of a run; refuse those that count from 1970."""
+    if len(times) and times.min() > _EPOCH:
+        first = float(times.min())
+        raise ValueError(
+            f"{name} must be seconds from the start of the run, got {first!r}: it looks like seconds since 1970; "
+            "subtract the first"
+        )
+    return times
+
+
 _PACKAGE = str(Path(__file__).parent)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..distributions import Law
 from ..randomness import BLOCK, KeyedDraws
-from ..validation import Count, Positive, Rule, Spec, non_negative, numbers, positive, sequence
+from ..validation import Count, Positive, Rule, Spec, non_negative, numbers, positive, sequence, since_start
 
 MOST_ARRIVALS = 100_000_000
 """A run of so many requests takes an hour and more memory than a laptop has: a larger number is a slip."""
@@ -106,7 +106,7 @@ class Schedule(Workload):
 
 
 def _in_order(name: str, values: Any) -> tuple[float, ...]:
-    return tuple(np.sort(numbers(name, values)).tolist())
+    return tuple(np.sort(since_start(name, numbers(name, values))).tolist())
 
 
 @dataclass(frozen=True)

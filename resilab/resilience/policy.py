@@ -18,6 +18,9 @@ from .likeness import like
 from .retry import Retry
 from .timeout import Timeout
 
+MOST = 100
+"""Policies around one call at most: each is a generator inside another."""
+
 
 @dataclass(frozen=True, init=False)
 class ResiliencePolicy(Policy["LiveResiliencePolicy"]):
@@ -28,7 +31,7 @@ class ResiliencePolicy(Policy["LiveResiliencePolicy"]):
     retry hides every failure from it.
 
     Args:
-        *policies: Policies of any kind, in any order and number, other
+        *policies: Policies of any kind, in any order, at most 100, other
             ResiliencePolicies among them. None at all is a call without protection.
 
     Example:
@@ -50,6 +53,8 @@ class ResiliencePolicy(Policy["LiveResiliencePolicy"]):
         for policy in policies:
             instance("policies", policy, Policy)
         object.__setattr__(self, "policies", policies)
+        if len(self.flat()) > MOST:
+            raise ValueError(f"policies must be at most {MOST}, one inside the other, got {len(self.flat())}")
 
     def replace(self, **changes: Any) -> ResiliencePolicy:
         return ResiliencePolicy(*sequence("policies", changes.pop("policies", self.policies)), **changes)
@@ -181,5 +186,7 @@ def compose(*parts: LivePolicy) -> LiveResiliencePolicy:
         raise ValueError("parts must not be empty, got ()")
     for part in parts:
         instance("parts", part, LivePolicy)
+        if part.env is not parts[0].env:
+            raise ValueError(f"parts must be bound in one environment, got {part!r} of another")
     spec = ResiliencePolicy()
     return LiveResiliencePolicy(spec, Place(parts[0].env, None, None, spec.default_name), parts)

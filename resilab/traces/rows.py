@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..validation import warn_user
 from .columns import find_columns, known_unit, only_ends, split_unit
 from .layouts import Batch, Layout
 from .text import Lines, TraceError, is_damaged
 from .trace import BadRow, Trace
 from .values import FAILED, TIMED_OUT, TIMEOUT_CODES, UNSAID, Column, read_durations_of, read_outcomes, read_times
+
+_FEW = 10
+_DAY = 86_400 * 10**9  # in nanoseconds
 
 
 class _Part(NamedTuple):
@@ -204,6 +208,7 @@ class Reader:
         passed = np.nan_to_num(np.rint(part.duration * 1e9)).astype(np.int64)
         start = part.stamp if self._timestamp == "start" else part.stamp - passed
         endpoint = None if part.endpoint is None else np.array(part.endpoint, dtype=object)
+        _warn_of_lonely_row(start, part.line)
         return Trace(
             start=(start - start.min()) / 1e9,
             duration=part.duration,
@@ -249,3 +254,17 @@ def _tick(stamp: np.ndarray) -> float:
     while exponent < 9 and step and step % 10 ** (exponent + 1) == 0:
         exponent += 1
     return float(10**exponent / 1e9)
+
+
+def _warn_of_lonely_row(start: np.ndarray, line: np.ndarray) -> None:
+    """Warn of a time that is days away from all others, and makes nearly all of the span."""
+    if len(start) < _FEW:
+        return
+    order = np.argsort(start, kind="stable")
+    gaps = np.diff(start[order])
+    widest = int(gaps.argmax())
+    if gaps[widest] > _DAY and gaps[widest] > 0.99 * (start[order[-1]] - start[order[0]]):
+        is_late = widest >= len(gaps) / 2
+        place = line[order[widest + 1 if is_late else widest]]
+        days = gaps[widest] / _DAY
+        warn_user(f"line {place} is {days:.3g} days away from the rows beside it: is its time right?")

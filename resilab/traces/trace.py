@@ -12,7 +12,7 @@ import numpy as np
 from ..distributions import Empirical
 from ..lab.metrics import steps
 from ..lab.workload import Replay
-from ..validation import Spec, finite, non_negative, numbers, one_of, positive
+from ..validation import Spec, finite, non_negative, numbers, one_of, positive, since_start
 from .text import TraceError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Trace(Spec):
     understood: str = ""
 
     def __post_init__(self) -> None:
-        start = _seconds("start", self.start)
+        start = since_start("start", _seconds("start", self.start))
         order = np.argsort(start, kind="stable")
         self._keep("start", start[order])
         self._keep("duration", _durations(self.duration)[_same_length("duration", self.duration, order)])
