@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from ..resilience.backoff import Backoff
 from ..resilience.base import Policy
+from ..resilience.bulkhead import Bulkhead
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from .config import APPROXIMATED, DROPPED, Note
@@ -43,6 +45,8 @@ def differences(wanted: ResiliencePolicy, got: ResiliencePolicy, advice: Advice)
 
 def canonical(policy: Policy) -> Policy:
     """Return a policy in the form in which equal policies are equal: a retry with its law as a `Backoff`."""
+    if isinstance(policy, Bulkhead) and policy.max_wait == 0:
+        return policy.replace(max_queue=0, max_wait=None)  # nobody waits
     if not isinstance(policy, Retry):
         return policy
     backoff = policy.backoff
@@ -117,6 +121,8 @@ def _fields(part: Policy, other: Policy, advice: Advice) -> Iterator[Note]:
 def _is_rounded(mine: Any, theirs: Any) -> bool:
     numbers = (int, float)
     if not isinstance(mine, numbers) or not isinstance(theirs, numbers) or isinstance(mine, bool):
+        return False
+    if not (math.isfinite(mine) and math.isfinite(theirs)):
         return False
     return abs(mine - theirs) <= max(ROUNDING * max(abs(mine), abs(theirs)), 0.001)
 

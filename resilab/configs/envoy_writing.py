@@ -141,7 +141,7 @@ def _cluster(parts: tuple[Policy, ...], name: str) -> dict[str, Any]:
     threshold: dict[str, Any] = {}
     if bulkhead is None:
         threshold |= dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), NO_LIMIT)
-    elif bulkhead.max_queue == 0:
+    elif bulkhead.max_queue == 0 or bulkhead.max_wait == 0:
         threshold |= {"max_connections": max(DEFAULT_LIMIT, bulkhead.max_concurrent)}
         threshold |= {"max_requests": bulkhead.max_concurrent}
     else:

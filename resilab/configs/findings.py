@@ -25,8 +25,9 @@ class Finding:
         message: One sentence, with the numbers.
         numbers: The numbers by name; times in seconds.
         mended: The policy with the line mended, or None where the mending is elsewhere.
-        evidence: The scenario as it is and mended: success rate, p50, p99 of all, calls
-            per request, means of 5 runs under the same luck. None without a scenario or
+        evidence: The scenario as it is and mended: success rate, with an objective the
+            share answered in time, p50, p99 of all, calls per request; means of 5 runs
+            under the same luck. None without a scenario or
             without a mended policy.
     """
 

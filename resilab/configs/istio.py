@@ -196,7 +196,7 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
         if law.first > 0:
             route["retries"]["backoff"] = durations.with_unit(max(0.001, law.first))
     pool: dict[str, Any] = {}
-    if bulkhead is not None and bulkhead.max_queue == 0:
+    if bulkhead is not None and (bulkhead.max_queue == 0 or bulkhead.max_wait == 0):
         pool["http"] = {"http2MaxRequests": bulkhead.max_concurrent}
     elif bulkhead is not None:
         pool["tcp"] = {"maxConnections": bulkhead.max_concurrent}

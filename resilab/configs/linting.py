@@ -73,9 +73,12 @@ def _with_evidence(finding: Finding, case: Case) -> Finding:
     import pandas as pd
 
     played = {"as it is": ResiliencePolicy(*case.parts), "mended": finding.mended}
+    measures = ["success_rate", "p50", "p99", "amplification"]
+    if case.slo is not None:
+        measures.insert(1, f"answered_within({case.slo.within:g})")
     rows = {
-        name: replicate(case.scenario.replace(policy=policy), REPLICATIONS, progress=False, n_jobs=1)[
-            ["success_rate", "p50", "p99", "amplification"]
+        name: replicate(case.scenario.replace(policy=policy), REPLICATIONS, metrics=measures, progress=False, n_jobs=1)[
+            measures
         ].mean()
         for name, policy in played.items()
     }
