@@ -58,8 +58,11 @@ REASONS = {
     "adaptive_concurrency": "has no policy here; bulkhead(max_requests) is a fixed limit",
     "health_checks": "belong to a fleet of replicas, not to a policy",
     "track_remaining": "is about statistics, and changes no call",
+    "typed_per_filter_config": "sets a filter for this route alone, which is not read: see http_filters",
     "budget_interval": "is not expressed: only what is active counts",
 }
+CLUSTER = ("circuit_breakers", "outlier_detection", "lb_policy", "load_assignment")
+"""Keys by which a cluster is told."""
 OTHERWISE = "changes no call of the policy here"
 RETRIED: dict[str, tuple[type[BaseException], ...] | None] = {
     "5xx": None,
@@ -83,7 +86,7 @@ def matches(document: Node) -> bool:
     return any(
         each.has(name)
         for each in document.walk()
-        for name in ("static_resources", "virtual_hosts", "retry_policy", "circuit_breakers", "num_retries", "retry_on")
+        for name in ("static_resources", "virtual_hosts", "retry_policy", "num_retries", "retry_on", *CLUSTER)
     )
 
 
@@ -145,7 +148,7 @@ def _fragments(document: Node) -> list[Node]:
 def _clusters(document: Node) -> list[Node]:
     lists = (each.items for each in document.find("clusters"))
     found = [each for clusters in lists for each in clusters if each.fields and not each.has("weight")]
-    single = [node for node in document.walk() if node.has("circuit_breakers") and node not in found]
+    single = [node for node in document.walk() if any(map(node.has, CLUSTER)) and node not in found]
     return found + single
 
 

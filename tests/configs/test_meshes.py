@@ -145,6 +145,21 @@ def test_a_route_without_a_policy_has_that_of_its_host_and_envoys_defaults():
     assert retry == rl.Retry.like("envoy", num_retries=4)
 
 
+def test_a_cluster_of_a_discovery_file_is_told_by_any_of_its_keys():
+    text = '{"resources": [{"@type": "Cluster", "name": "orders", "lb_policy": "LEAST_REQUEST"}]}'
+    config = configs.read(text)
+    assert (config.kind, config.name, config.policy.flat()) == ("envoy", "orders", (rl.Bulkhead(1024, max_queue=0),))
+
+
+def test_a_filter_for_one_route_is_said_not_to_be_read():
+    limit = "typed_per_filter_config: {envoy.filters.http.local_ratelimit: {token_bucket: {max_tokens: 5}}}"
+    config = configs.read(
+        ENVOY.replace("- match: {prefix: /orders}", f"- match: {{prefix: /orders}}\n                {limit}"),
+        name="orders",
+    )
+    assert "for this route alone" in next(row.meaning for row in config.rows if row.key.endswith("max_tokens"))
+
+
 def test_names_are_the_clusters_that_routes_lead_to():
     with pytest.raises(configs.ConfigError, match="name must be one of 'orders', 'stock', got None"):
         configs.read(ENVOY)
