@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = configs.lint(config, slo=slo, rate=options.rate)
             print(repr(found))
             return int(any(finding.severity != "hint" for finding in found))
-        written = configs.write(config.policy, options.to, config.name)
+        written = configs.write(config.pod or config.policy, options.to, config.name)
     except (ValueError, TypeError, OSError) as error:
         print(f"{options.file}: {error}", file=sys.stderr)
         return 2

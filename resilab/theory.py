@@ -312,6 +312,27 @@ def calls_until_failures(failure_rate: float, count: int) -> float:
     return math.fsum(failure_rate**-length for length in range(1, count + 1))
 
 
+def poisson_tail(mean: float, count: int) -> float:
+    """Return the chance that a Poisson number is at least *count*.
+
+    Args:
+        mean: Its mean, at least 0.
+        count: A whole number, at least 0.
+
+    Example:
+        >>> round(poisson_tail(2.0, 1), 4)
+        0.8647
+    """
+    non_negative("mean", mean)
+    whole("count", count)
+    if not mean or not count:
+        return float(not count)
+    if count > mean + 40 * math.sqrt(mean) + 100:  # less than any float can show beside 1
+        return 0.0
+    logs = (k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(count))
+    return max(0.0, 1.0 - math.fsum(map(math.exp, logs)))
+
+
 def breaker_cycle(
     rate: float, failure_rate: float, failure_threshold: int, success_threshold: int, timeout: float
 ) -> BreakerNumbers:

@@ -29,6 +29,7 @@ class Note:
             "dropped" (with why).
         meaning: What it means, what differs, or what to do instead.
         line: Line in the file, from 1; None for what stands in no file.
+        is_trap: Whether the library takes the key and does nothing with it, in silence.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Note:
     status: str
     meaning: str
     line: int | None = None
+    is_trap: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,6 +78,10 @@ class Config:
         return pd.DataFrame(rows, columns=columns).astype({"line": "Int64"})
 
 
+def unwritten(_: Any) -> None:
+    """Leave the key out."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One key of a library: how it is read, which option of `like` it is, and how it is written.
@@ -84,7 +90,8 @@ class Key:
         name: As the file spells it.
         option: The option of `like`.
         read: A node to the value of the option.
-        get: A policy to the value of the option; None leaves the key out.
+        get: A policy to the value of the option; None leaves the key out. `unwritten` is
+            for keys that are written elsewhere.
         meaning: What it means, for the notes.
         write: The value of the option to what the file holds.
     """
@@ -103,9 +110,9 @@ class Reading:
     def __init__(self) -> None:
         self.rows: list[Note] = []
 
-    def note(self, node: Node, status: str, meaning: str) -> None:
+    def note(self, node: Node, status: str, meaning: str, *, is_trap: bool = False) -> None:
         """Write down what became of *node*."""
-        self.rows.append(Note(node.path, node.plain(), status, meaning, node.line))
+        self.rows.append(Note(node.path, node.plain(), status, meaning, node.line, is_trap))
 
     def options(self, section: Node | None, keys: Iterable[Key]) -> dict[str, Any]:
         """Return the options that a section gives, and note each of its keys."""

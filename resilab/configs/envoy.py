@@ -106,7 +106,7 @@ def read(document: Node, name: str, reading: Reading) -> Config:
             reading.note(other, DROPPED, "is another route to this cluster")
             mark(other)
     cluster = next((each for each in _clusters(document) if _text(each, "name") == name), None)
-    parts: list[Policy] = [*filters_of(document, reading)]
+    parts: list[Policy] = [*filters_of(_manager(document, route), reading)]
     limits, allowance = _limits(cluster, reading)
     if route is not None:
         total = _total(route, reading)
@@ -152,6 +152,12 @@ def _clusters(document: Node) -> list[Node]:
     return found + single
 
 
+def _manager(document: Node, route: Node | None) -> Node:
+    """Return the connection manager that a route belongs to; the document where none holds it, as with discovery."""
+    managers = [node for node in document.walk() if node.has("http_filters")]
+    return next((each for each in managers if any(node is route for node in each.walk())), document)
+
+
 def _targets(route: Node) -> list[str]:
     weighted = route.at("weighted_clusters", "clusters")
     many = [] if weighted is None else [_text(each, "name") for each in weighted.items]
@@ -195,7 +201,7 @@ def _retry(
         return [], []
     conditions = section.get("retry_on")
     options: dict[str, Any] = {"num_retries": 1}
-    number = section.get("num_retries", "max_retries")
+    number = section.get("num_retries")
     if number is not None:
         options["num_retries"] = natural(number)
         reading.note(number, MAPPED, "retries after the first try")
@@ -208,7 +214,7 @@ def _retry(
     limit = _per_try(section.get("per_try_timeout"), total, reading)
     if conditions is None or not conditions.text().strip():
         place = section if conditions is None else conditions
-        reading.note(place, MAPPED, "without retry_on Envoy retries nothing")
+        reading.note(place, MAPPED, "without retry_on Envoy retries nothing", is_trap=True)
         return [], limit
     options["retry_on"] = errors_of(conditions, statuses, reading)
     return [Retry.like(KIND, **options, **allowance)], limit
@@ -238,7 +244,7 @@ def _per_try(node: Node | None, total: float | None, reading: Reading) -> list[P
         return []
     value = durations.seconds(node)
     if value and total is not None and value >= total:
-        reading.note(node, APPROXIMATED, "is not below the route's timeout, and ignored by Envoy")
+        reading.note(node, APPROXIMATED, "is not below the route's timeout, and ignored by Envoy", is_trap=True)
         return []
     reading.note(node, MAPPED, "time limit of each try" if value else "no time limit of each try")
     return [Timeout(value)] if value else []
@@ -279,13 +285,16 @@ def _limits(cluster: Node | None, reading: Reading) -> tuple[list[Policy], dict[
     listed = cluster.at("circuit_breakers", "thresholds")
     thresholds = [] if listed is None else listed.items
     for each in thresholds:
-        priority = each.get("priority")
-        if priority is not None and priority.text() not in ("DEFAULT", "0"):
+        if not _has_default_priority(each):
             reading.note(each, DROPPED, "holds for requests of another priority")
             mark(each)
-    own = next((each for each in thresholds if _text(each, "priority") in ("DEFAULT", "0", "service")), None)
-    section = own if own is not None else Node(cluster.path, cluster.line, {})
+    section = next(filter(_has_default_priority, thresholds), Node(cluster.path, cluster.line, {}))
     return _bulkhead(cluster, section, reading), _allowance(section, reading)
+
+
+def _has_default_priority(threshold: Node) -> bool:
+    priority = threshold.get("priority")
+    return priority is None or priority.text() in ("DEFAULT", "0")
 
 
 def _bulkhead(cluster: Node, section: Node, reading: Reading) -> list[Policy]:

@@ -17,13 +17,15 @@ def filters_of(document: Node, reading: Reading) -> Iterator[Policy]:
     """Yield the policies that HTTP filters are, the outermost first, and note their keys."""
     for filters in document.find("http_filters"):
         for each in filters.items:
-            title = str(each.plain())
-            config = each.get("typed_config")
-            if config is None:
+            config, kind, disabled = each.get("typed_config"), each.at("typed_config", "@type"), each.get("disabled")
+            if config is None or kind is None:
                 continue
-            if "local_ratelimit" in title:
+            if disabled is not None and disabled.flag():
+                reading.note(each, DROPPED, "is disabled")
+                mark(each)
+            elif kind.text().endswith("LocalRateLimit"):
                 yield from _rate_limit(config, reading)
-            elif "admission_control" in title and "envoy.filters.http.admission_control" in title:
+            elif kind.text().endswith("AdmissionControl"):
                 yield from _admission(config, reading)
 
 
@@ -31,11 +33,9 @@ def _share(node: Node | None) -> float:
     """Return a runtime fraction from 0 to 1; what is not given is 0."""
     if node is None:
         return 0.0
-    value = node.get("default_value")
-    amount = None if value is None else value.get("numerator")
-    denominator = None if value is None else value.get("denominator")
+    amount, denominator = (node.at("default_value", key) for key in ("numerator", "denominator"))
     unit = {"TEN_THOUSAND": 1e4, "MILLION": 1e6}.get("" if denominator is None else denominator.text(), 100.0)
-    return 1.0 if value is None else (0.0 if amount is None else amount.number()) / unit
+    return 0.0 if amount is None else amount.number() / unit
 
 
 def _rate_limit(config: Node, reading: Reading) -> Iterator[Policy]:
@@ -45,7 +45,12 @@ def _rate_limit(config: Node, reading: Reading) -> Iterator[Policy]:
     is_on = min(_share(config.get("filter_enabled")), _share(config.get("filter_enforced")))
     mark(config)
     if is_on < 1:
-        reading.note(bucket, DROPPED, f"is enforced for {is_on:.0%} of the requests: filter_enabled, filter_enforced")
+        reading.note(
+            bucket,
+            DROPPED,
+            f"is enforced for {is_on:.0%} of the requests: filter_enabled, filter_enforced",
+            is_trap=True,
+        )
         return
     most, fill, interval = (bucket.get(key) for key in ("max_tokens", "tokens_per_fill", "fill_interval"))
     if most is None or interval is None:

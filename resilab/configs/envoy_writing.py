@@ -23,6 +23,9 @@ from .laws import law_of
 
 NO_LIMIT = 2**32 - 1
 DEFAULT_LIMIT = 1024
+CODES = "retriable-status-codes"
+STATUSES = [500, 502, 503]
+"""What an error of the service is written as, where time-outs of a try are not to be retried."""
 ANSWERS: tuple[type[BaseException], ...] = (ServiceError, ServiceOverloadedError)
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
@@ -57,10 +60,12 @@ def _listener(parts: tuple[Policy, ...], name: str) -> dict[str, Any]:
     total, each = map(seconds_of, limits_of(parts))
     route: dict[str, Any] = {"cluster": name, "timeout": durations.proto(total or 0.0)}
     retry = first(parts, Retry)
-    if retry is not None:
+    if retry is not None and conditions_of(retry):
         law = law_of(retry)
         count = 2**31 if retry.max_retries is None else retry.max_retries
         section: dict[str, Any] = {"retry_on": conditions_of(retry), "num_retries": count}
+        if CODES in section["retry_on"]:
+            section["retriable_status_codes"] = STATUSES
         if each is not None:
             section["per_try_timeout"] = durations.proto(each)
         if law.first > 0:
@@ -82,19 +87,14 @@ def _listener(parts: tuple[Policy, ...], name: str) -> dict[str, Any]:
 
 
 def conditions_of(retry: Retry) -> str:
-    """Return what retry_on says for the errors that a retry is for."""
+    """Return what retry_on says for the errors that a retry is for; nothing if it is for none."""
     errors = retry.retryable_errors
     kinds = errors if isinstance(errors, tuple) else (errors,) if isinstance(errors, type) else None
     if kinds is None:
         return "5xx"
-    words = []
-    if any(kind in kinds for kind in ANSWERS):
-        words.append("retriable-status-codes")
-    if TimeoutExceededError in kinds or ReplicaLostError in kinds:
-        words.append("reset")
-    if ReplicaRefusedError in kinds:
-        words.append("connect-failure")
-    return ",".join(words) if words and "retriable-status-codes" not in words else "5xx"
+    words = {"reset": (TimeoutExceededError, ReplicaLostError), "connect-failure": (ReplicaRefusedError,)}
+    found = [word for word, errors in words.items() if any(error in kinds for error in errors)]
+    return ",".join([*found, *([CODES] if any(error in kinds for error in ANSWERS) else [])])
 
 
 def _filter(title: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:

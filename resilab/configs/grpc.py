@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ..resilience.base import Policy
@@ -20,7 +21,7 @@ from ..resilience.retry import Retry
 from ..resilience.retry_budget import RetryBudget
 from ..resilience.timeout import Timeout
 from . import durations
-from .config import APPROXIMATED, DROPPED, MAPPED, Config, Note, Reading, first
+from .config import APPROXIMATED, DROPPED, MAPPED, Config, Key, Note, Reading, first, unwritten
 from .documents import Node
 from .laws import law_of
 
@@ -114,8 +115,7 @@ def _positive(node: Node) -> float:
 def _attempts(section: Node, reading: Reading) -> int:
     node = section.get("maxAttempts")
     if node is None:
-        section.refuse("must have maxAttempts")
-    assert node is not None
+        raise section.error("must have maxAttempts")
     value = node.whole()
     if value < 2:
         node.refuse(f"must be >= 2, got {node.value!r}")
@@ -126,27 +126,34 @@ def _attempts(section: Node, reading: Reading) -> int:
     return value
 
 
+def _growth(node: Node) -> float:
+    value = node.number()
+    if not value > 0:
+        node.refuse(f"must be > 0, got {node.value!r}")
+    return value
+
+
+RETRY = (
+    Key("initialBackoff", "initial_backoff", _positive, unwritten, "wait before the first retry, +- 20 %"),
+    Key("maxBackoff", "max_backoff", _positive, unwritten, "longest wait, +- 20 %"),
+    Key("backoffMultiplier", "backoff_multiplier", _growth, unwritten, "growth of the wait"),
+)
+
+
 def _retry(section: Node, reading: Reading) -> dict[str, Any]:
-    options: dict[str, Any] = {"max_attempts": _attempts(section, reading)}
-    for key, option, convert, meaning in (
-        ("initialBackoff", "initial_backoff", _positive, "wait before the first retry, +- 20 %"),
-        ("maxBackoff", "max_backoff", _positive, "longest wait, +- 20 %"),
-        ("backoffMultiplier", "backoff_multiplier", Node.number, "growth of the wait"),
-    ):
-        node = section.get(key)
-        if node is None:
-            section.refuse(f"must have {key}")
-        assert node is not None
-        options[option] = convert(node)
-        if not options[option] > 0:
-            node.refuse(f"must be > 0, got {node.value!r}")
-        reading.note(node, MAPPED, meaning)
+    options = {"max_attempts": _attempts(section, reading)} | reading.options(section, RETRY)
+    _require(section, *(key.name for key in RETRY))
     codes = section.get("retryableStatusCodes")
     if codes is None or not codes.items:
-        section.refuse("must have retryableStatusCodes")
-    assert codes is not None
+        raise section.error("must have retryableStatusCodes")
     _known(codes, reading, "errors have no code here: every one counts as one of these")
     return options
+
+
+def _require(section: Node, *names: str) -> None:
+    for name in names:
+        if not section.has(name):
+            section.refuse(f"must have {name}")
 
 
 def _known(codes: Node, reading: Reading, meaning: str) -> None:
@@ -172,20 +179,28 @@ def _hedge(section: Node, reading: Reading) -> dict[str, Any]:
     return options
 
 
+def _up_to(most: float) -> Callable[[Node], float]:
+    def read(node: Node) -> float:
+        value = node.number()
+        if not 0 < value <= most:
+            node.refuse(f"must be above 0{'' if most == math.inf else f', up to {most:g}'}, got {node.value!r}")
+        return value
+
+    return read
+
+
+_STOP = "retries stop while half the tokens or fewer are left"
+THROTTLING = (
+    Key("maxTokens", "max_tokens", _up_to(1000), unwritten, _STOP),
+    Key("tokenRatio", "token_ratio", _up_to(math.inf), unwritten, _STOP),
+)
+
+
 def _throttling(section: Node | None, reading: Reading) -> dict[str, float]:
     if section is None:
         return {}
-    options = {}
-    for key, option, most in (("maxTokens", "max_tokens", 1000.0), ("tokenRatio", "token_ratio", math.inf)):
-        node = section.get(key)
-        if node is None:
-            section.refuse(f"must have {key}")
-        assert node is not None
-        options[option] = node.number()
-        if not 0 < options[option] <= most:
-            node.refuse(f"must be above 0{'' if most == math.inf else f', up to {most:g}'}, got {node.value!r}")
-        reading.note(node, MAPPED, "retries stop while half the tokens or fewer are left")
-    return options
+    _require(section, *(key.name for key in THROTTLING))
+    return reading.options(section, THROTTLING)
 
 
 def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:

@@ -8,6 +8,7 @@ Keys and defaults are those of Istio 1.28.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -20,7 +21,7 @@ from ..resilience.retry import Retry
 from ..resilience.retry_budget import ActiveRetryBudget
 from ..resilience.timeout import Timeout
 from . import durations, envoy, envoy_writing
-from .config import APPROXIMATED, DROPPED, MAPPED, Config, Note, Reading, first
+from .config import APPROXIMATED, DROPPED, MAPPED, Config, Key, Note, Reading, first, unwritten
 from .documents import Node
 from .laws import law_of
 
@@ -112,23 +113,42 @@ def read(document: Node, name: str, reading: Reading) -> Config:
     return Config(KIND, name, ResiliencePolicy(*parts), "", tuple(rows), extras=extras)
 
 
+def _from(minimum: int) -> Callable[[Node], int]:
+    def read(node: Node) -> int:
+        value = node.whole()
+        if value < minimum:
+            node.refuse(f"must be >= {minimum}, got {node.value!r}")
+        return value
+
+    return read
+
+
+def _positive(node: Node) -> float:
+    value = durations.seconds(node)
+    if not value:
+        node.refuse(f"must be > 0, got {node.value!r}")
+    return value
+
+
+RETRIES = (
+    Key("attempts", "attempts", _from(0), unwritten, "retries, not attempts"),
+    Key("backoff", "backoff", _positive, unwritten, "the first wait is up to it, each further one up to twice it"),
+)
+TCP = (Key("maxConnections", "connections", _from(1), unwritten, "connections at once"),)
+HTTP = (
+    Key("http1MaxPendingRequests", "pending", _from(1), unwritten, "places for requests that wait for a connection"),
+    Key("http2MaxRequests", "requests", _from(1), unwritten, "requests at once, on HTTP/1.1 too; the next is refused"),
+    Key("maxRetries", "max_retries", _from(1), unwritten, "retries at one time"),
+)
+
+
 def _retry(route: Node | None, allowance: dict[str, Any], reading: Reading) -> tuple[list[Policy], list[Policy]]:
     section = None if route is None else route.get("retries")
     if section is None:
         meaning = f"Istio's default: 2 retries on {DEFAULT_CONDITIONS}; here only a refused connection is one"
         reading.rows.append(Note("retries", None, APPROXIMATED, meaning))
         return [Retry.like(KIND, retry_on=ReplicaRefusedError, **allowance)], []
-    options: dict[str, Any] = {}
-    for key, option, convert, meaning in (
-        ("attempts", "attempts", Node.whole, "retries, not attempts"),
-        ("backoff", "backoff", durations.seconds, "the first wait is drawn from 0 to it, each further one to twice it"),
-    ):
-        node = section.get(key)
-        if node is not None:
-            options[option] = convert(node)
-            reading.note(node, MAPPED, meaning)
-            if options[option] < 0 or (key == "backoff" and not options[option]):
-                node.refuse(f"must be > 0, got {node.value!r}")
+    options = reading.options(section, RETRIES)
     conditions = section.get("retryOn")
     if conditions is None or not conditions.text().strip():
         conditions = Node(f"{section.path}.retryOn", section.line, DEFAULT_CONDITIONS)
@@ -150,29 +170,17 @@ def _limits(policy: Node | None, reading: Reading) -> tuple[list[Policy], dict[s
     if policy is None:
         return [], {}
     tcp, http = (policy.at("connectionPool", key) for key in ("tcp", "http"))
-    values: dict[str, int] = {}
-    for section, key, meaning in (
-        (tcp, "maxConnections", "connections at once"),
-        (http, "http1MaxPendingRequests", "places for requests that wait for a connection"),
-        (http, "http2MaxRequests", "requests at once, on HTTP/1.1 too; the next is refused"),
-        (http, "maxRetries", "retries at one time"),
-    ):
-        node = None if section is None else section.get(key)
-        if node is not None:
-            values[key] = node.whole()
-            if values[key] < 1:
-                node.refuse(f"must be >= 1, got {node.value!r}")
-            reading.note(node, MAPPED, meaning)
-    allowance: dict[str, Any] = {"max_retries": values["maxRetries"]} if "maxRetries" in values else {}
+    values = reading.options(tcp, TCP) | reading.options(http, HTTP)
+    allowance: dict[str, Any] = {"max_retries": values["max_retries"]} if "max_retries" in values else {}
     budget = policy.get("retryBudget")
     if budget is not None:
         percent, least = budget.get("percent"), budget.get("minRetryConcurrency")
         allowance["percent"] = 20.0 if percent is None else percent.number()
         allowance["min_retry_concurrency"] = 3 if least is None else least.whole()
         reading.note(budget, MAPPED, "retries at one time as a share of the active requests, and at least a number")
-    requests, connections = values.get("http2MaxRequests", NO_LIMIT), values.get("maxConnections", NO_LIMIT)
+    requests, connections = values.get("requests", NO_LIMIT), values.get("connections", NO_LIMIT)
     if connections < requests:
-        queue = values.get("http1MaxPendingRequests", NO_LIMIT)
+        queue = values.get("pending", NO_LIMIT)
         return [Bulkhead(connections, max_queue=None if queue >= NO_LIMIT else queue)], allowance
     return ([] if requests >= NO_LIMIT else [Bulkhead(requests, max_queue=0)]), allowance
 
@@ -187,10 +195,12 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
     if total is not None:
         route["timeout"] = durations.with_unit(max(0.001, total))
     route["retries"] = {"attempts": 0}
-    if retry is not None:
+    if retry is not None and envoy_writing.conditions_of(retry):
         law = law_of(retry)
         attempts = 2**31 - 1 if retry.max_retries is None else retry.max_retries
-        route["retries"] = {"attempts": attempts, "retryOn": envoy_writing.conditions_of(retry)}
+        conditions = envoy_writing.conditions_of(retry)
+        codes = ",".join(map(str, envoy_writing.STATUSES))
+        route["retries"] = {"attempts": attempts, "retryOn": conditions.replace(envoy_writing.CODES, codes)}
         if each is not None:
             route["retries"]["perTryTimeout"] = durations.with_unit(max(0.001, each))
         if law.first > 0:

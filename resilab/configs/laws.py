@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from ..resilience.retry import Retry
@@ -49,22 +51,20 @@ def law_of(retry: Retry) -> Law:
     return Law(kind, first, backoff.multiplier, backoff.max_delay, word, spread)
 
 
-def total(retry: Retry, is_longest: bool = True) -> float:
-    """Return the seconds of all waits of a retry: at the longest, or on average.
+_DRAWS = (0.0, *((number + 0.5) / 16 for number in range(16)), 1.0)
+
+
+def waits(retry: Retry, of: Callable[[Sequence[float]], float] = fmean) -> Iterator[float]:
+    """Yield the wait before each retry: on average, or the shortest or longest if *of* is `min` or `max`.
 
     Example:
-        >>> total(Retry(max_retries=3, initial_delay=1.0, jitter="none"))
-        7.0
-        >>> total(Retry(max_retries=3, initial_delay=1.0, jitter="full"), is_longest=False)
+        >>> sum(waits(Retry(max_retries=3, initial_delay=1.0, jitter="full")))
         3.5
+        >>> sum(waits(Retry(max_retries=3, initial_delay=1.0, jitter="full"), max))
+        7.0
     """
-    if retry.max_retries is None:
-        return math.inf
-    sums = 0.0
     previous = None
-    for attempt in range(retry.max_retries):
-        draws = (1.0,) if is_longest else tuple((number + 0.5) / 16 for number in range(16))
-        delays = [retry.delay(attempt, draw, previous) for draw in draws]
-        previous = sum(delays) / len(delays)
-        sums += previous
-    return sums
+    for attempt in itertools.count() if retry.max_retries is None else range(retry.max_retries):
+        delays = [retry.delay(attempt, draw, previous) for draw in _DRAWS]
+        previous = fmean(delays)
+        yield of(delays)

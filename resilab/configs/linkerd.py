@@ -12,7 +12,7 @@ from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from . import durations
-from .config import APPROXIMATED, DROPPED, MAPPED, Config, Note, Reading, first
+from .config import APPROXIMATED, DROPPED, MAPPED, Config, Key, Note, Reading, first, unwritten
 from .documents import Node
 
 KIND = "linkerd"
@@ -79,7 +79,9 @@ def _retry(document: Node, notes: Node, reading: Reading) -> Retry | None:
     budget = document.at("spec", "retryBudget")
     if not conditions and budget is None:
         if limit is not None:
-            reading.note(limit, DROPPED, f"is ignored unless {RETRY}/http or {RETRY}/grpc says what is retried")
+            reading.note(
+                limit, DROPPED, f"is ignored unless {RETRY}/http or {RETRY}/grpc says what is retried", is_trap=True
+            )
         return None
     for node in conditions:
         reading.note(node, APPROXIMATED, "replies have no status here: every error and time-out is retried")
@@ -89,21 +91,14 @@ def _retry(document: Node, notes: Node, reading: Reading) -> Retry | None:
         reading.note(limit, MAPPED, "retries of a request at most")
     if budget is None:
         return Retry.like(KIND, limit=count, budget=None)
-    return Retry.like(KIND, limit=None if limit is None else count, **_budget(budget, reading))
+    return Retry.like(KIND, limit=None if limit is None else count, **reading.options(budget, BUDGET))
 
 
-def _budget(node: Node, reading: Reading) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for key, option, convert, meaning in (
-        ("retryRatio", "retry_ratio", Node.number, "retries to requests at most"),
-        ("minRetriesPerSecond", "min_retries_per_second", Node.number, "retries a second that are always allowed"),
-        ("ttl", "ttl", durations.seconds, "seconds for which requests count"),
-    ):
-        found = node.get(key)
-        if found is not None:
-            values[option] = convert(found)
-            reading.note(found, MAPPED, meaning)
-    return values
+BUDGET = (
+    Key("retryRatio", "retry_ratio", Node.number, unwritten, "retries to requests at most"),
+    Key("minRetriesPerSecond", "min_retries_per_second", Node.number, unwritten, "retries a second always allowed"),
+    Key("ttl", "ttl", durations.seconds, unwritten, "seconds for which requests count"),
+)
 
 
 def _breaker(notes: Node, reading: Reading) -> CircuitBreaker | None:
@@ -114,7 +109,7 @@ def _breaker(notes: Node, reading: Reading) -> CircuitBreaker | None:
         if node is None:
             continue
         if mode is None:
-            reading.note(node, DROPPED, f"is ignored unless {ACCRUAL} is consecutive")
+            reading.note(node, DROPPED, f"is ignored unless {ACCRUAL} is consecutive", is_trap=True)
             continue
         keys[key] = durations.seconds(node) if "penalty" in key else node.number()
         reading.note(node, MAPPED, "of the breaker of an endpoint")

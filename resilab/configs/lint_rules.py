@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,16 @@ from ..resilience.rate_limiter import RateLimiter
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
 from ..resilience.windows import TimeWindow
+from ..theory import poisson_tail
 from .findings import ERROR, HINT, WARNING, Finding
-from .laws import total
+from .laws import waits
 
 SAMPLE = 20_000
 """Draws of a service's latency from which its p99 is taken."""
+LOOKED_AT = 1000
+"""Retries that are looked at; more are as good as endless."""
+NO_BULKHEAD = 1000
+"""From so many calls on a limit protects the client, and is not meant for a dependency."""
 UNLIKELY = 0.01
 """A window that reaches its minimum of calls less often than this is said never to."""
 
@@ -66,6 +73,12 @@ class Case:
         """The dependency, if it is known."""
         return None if self.scenario is None else self.scenario.service
 
+    def copies(self, kind: type[Policy]) -> int:
+        """Return how many clients have a policy of this kind of their own."""
+        if self.scenario is None or issubclass(kind, self.scenario.shared):
+            return 1
+        return self.scenario.clients
+
 
 def _retries_outlive_caller(case: Case) -> Iterator[Finding]:
     """Tries and waits that go on after whoever waits for them has gone."""
@@ -73,25 +86,32 @@ def _retries_outlive_caller(case: Case) -> Iterator[Finding]:
         patience, limit = case.patience(number), case.limit(number + 1, len(case.parts))
         if patience == math.inf or not retry.max_retries:
             continue
-        waits = total(retry, is_longest=False)
-        useful = 0
-        while useful < retry.max_retries and total(retry.replace(max_retries=useful + 1), False) < patience:
-            useful += 1
-        numbers = {"waits": waits, "patience": patience, "limit of a try": limit, "retries in time": useful}
-        if useful < retry.max_retries:
+        count = min(retry.max_retries, LOOKED_AT)
+        at_best, on_average = (_in_time(waits(retry, of), patience) for of in (min, fmean))
+        numbers = {"patience": patience, "limit of a try": limit, "retries in time": on_average}
+        if on_average < count:
+            is_sure = at_best < count
+            useful = at_best if is_sure else on_average
             yield Finding(
-                "retries_outlive_caller", ERROR,
-                f"the waits alone take {waits:.3g} s, and the caller has gone after {patience:.3g} s: "
-                f"{retry.max_retries - useful} of {retry.max_retries} retries are never sent in time",
-                numbers, case.replaced(number, max_retries=useful),
+                "retries_outlive_caller", ERROR if is_sure else WARNING,
+                f"the caller has gone after {patience:.3g} s, and the waits alone take longer: "
+                f"{retry.max_retries - useful} of {retry.max_retries} retries are "
+                f"{'never sent in time' if is_sure else 'late on average'}",
+                numbers, case.replaced(number, max_retries=on_average),
             )  # fmt: skip
-        elif limit < math.inf and limit + total(retry.replace(max_retries=1), False) >= patience:
+        elif limit < math.inf and limit + next(waits(retry)) >= patience:
             yield Finding(
                 "retries_outlive_caller", WARNING,
-                f"a try may take {limit:.3g} s and the caller waits {patience:.3g} s: a try that times out is never "
-                "retried in time",
+                f"a try may take {limit:.3g} s and the caller waits {patience:.3g} s: a try that times out is "
+                "retried too late",
                 numbers,
             )  # fmt: skip
+
+
+def _in_time(delays: Iterator[float], patience: float) -> int:
+    """Return how many retries, of the first many, are sent before the caller has gone, if each try fails at once."""
+    sums = itertools.accumulate(itertools.islice(delays, LOOKED_AT))
+    return sum(1 for _ in itertools.takewhile(lambda spent: spent < patience, sums))
 
 
 def _minimum_never_reached(case: Case) -> Iterator[Finding]:
@@ -100,8 +120,8 @@ def _minimum_never_reached(case: Case) -> Iterator[Finding]:
         window = breaker.window
         if not isinstance(window, TimeWindow) or case.rate is None:
             continue
-        expected = case.rate * window.seconds
-        chance = _at_least(breaker.volume_threshold, expected)
+        expected = case.rate * window.seconds / case.copies(CircuitBreaker)
+        chance = poisson_tail(expected, breaker.volume_threshold)
         if chance < UNLIKELY:
             wanted = max(1, math.floor(expected / 2))
             yield Finding(
@@ -111,16 +131,6 @@ def _minimum_never_reached(case: Case) -> Iterator[Finding]:
                 {"needed": breaker.volume_threshold, "calls in the window": expected, "chance": chance},
                 case.replaced(number, volume_threshold=wanted),
             )  # fmt: skip
-
-
-def _at_least(count: int, mean: float) -> float:
-    """Return the chance that a Poisson number is at least *count*."""
-    from math import exp, lgamma, log
-
-    if mean <= 0:
-        return float(count <= 0)
-    below_it = sum(exp(k * log(mean) - mean - lgamma(k + 1)) for k in range(count))
-    return max(0.0, 1.0 - below_it)
 
 
 def _slow_limit_unreachable(case: Case) -> Iterator[Finding]:
@@ -142,15 +152,17 @@ def _bulkhead_above_pool(case: Case) -> Iterator[Finding]:
     """More calls are let through than the dependency serves at once, for several times over."""
     if case.service is None:
         return
-    workers = case.service.workers
+    workers, clients = case.service.workers, case.copies(Bulkhead)
     for number, bulkhead in case.places(Bulkhead):
-        if workers * 2 < bulkhead.max_concurrent < 1000:
+        most = clients * bulkhead.max_concurrent
+        if workers * 2 < most and bulkhead.max_concurrent < NO_BULKHEAD:
+            whose = f" of {clients} clients" if clients > 1 else ""
             yield Finding(
                 "bulkhead_above_pool", WARNING,
-                f"{bulkhead.max_concurrent} calls are let through to {workers} workers: the others wait there, "
-                "where nobody limits them",
-                {"max_concurrent": bulkhead.max_concurrent, "workers": workers},
-                case.replaced(number, max_concurrent=workers),
+                f"{most} calls{whose} are let through to {workers} workers: the others wait there, where nobody limits "
+                "them",
+                {"calls": most, "workers": workers},
+                case.replaced(number, max_concurrent=max(1, workers // clients)),
             )  # fmt: skip
 
 
@@ -161,17 +173,18 @@ def _queue_outwaits_caller(case: Case) -> Iterator[Finding]:
     mean = case.service.latency.mean
     for number, bulkhead in case.places(Bulkhead):
         patience = case.patience(number)
-        if not bulkhead.max_queue or not bulkhead.max_concurrent or patience == math.inf:
+        places = math.inf if bulkhead.max_queue is None else bulkhead.max_queue
+        if not places or not bulkhead.max_concurrent or patience == math.inf:
             continue
-        wait = bulkhead.max_queue * mean / bulkhead.max_concurrent
-        wait = min(wait, math.inf if bulkhead.max_wait is None else bulkhead.max_wait)
+        longest = math.inf if bulkhead.max_wait is None else bulkhead.max_wait
+        wait = min(places * mean / bulkhead.max_concurrent, longest)
         if wait > patience:
             fitting = max(0, math.floor(patience / 2 * bulkhead.max_concurrent / mean))
             yield Finding(
                 "queue_outwaits_caller", WARNING,
-                f"the last of {bulkhead.max_queue} places waits {wait:.3g} s, and the caller has gone after "
+                f"the last of {places:.0f} places waits {wait:.3g} s, and the caller has gone after "
                 f"{patience:.3g} s",
-                {"wait": wait, "patience": patience, "max_queue": bulkhead.max_queue},
+                {"wait": wait, "patience": patience, "max_queue": places},
                 case.replaced(number, max_queue=fitting),
             )  # fmt: skip
 
@@ -216,16 +229,23 @@ def _request_opens_breaker(case: Case) -> Iterator[Finding]:
     """A retry around a breaker that counts each try: one request is enough to open it."""
     for place, retry in case.places(Retry):
         for number, breaker in case.places(CircuitBreaker):
-            needed = breaker.failure_threshold if breaker.window is None else breaker.volume_threshold
             tries = math.inf if retry.max_retries is None else retry.max_retries + 1
+            needed = _failures_needed(breaker)
             if place < number and needed <= tries and retry.budget is None:
+                wanted = 3 * int(min(tries, LOOKED_AT))
+                field = "failure_threshold" if breaker.window is None else "volume_threshold"
                 yield Finding(
                     "request_opens_breaker", WARNING,
-                    f"the breaker counts each try: the {tries:.0f} tries of one request reach its {needed}",
+                    f"the breaker counts each try: {needed} failures open it, and one request makes {tries:.0f}",
                     {"tries": tries, "needed": needed},
-                    case.replaced(number, failure_threshold=3 * int(min(tries, 100)))
-                    if breaker.window is None else case.replaced(number, volume_threshold=3 * int(min(tries, 100))),
+                    case.replaced(number, **{field: wanted}),
                 )  # fmt: skip
+
+
+def _failures_needed(breaker: CircuitBreaker) -> int:
+    """Return the fewest failures that open it, if nothing else happens."""
+    counted = breaker.failure_threshold if breaker.failure_rate_threshold is None else 1
+    return counted if breaker.window is None else max(counted, breaker.volume_threshold)
 
 
 def _rejections_open_breaker(case: Case) -> Iterator[Finding]:
@@ -233,8 +253,7 @@ def _rejections_open_breaker(case: Case) -> Iterator[Finding]:
     rejections: dict[type, type[BaseException]] = {Bulkhead: BulkheadFullError, RateLimiter: RateLimitedError}
     for number, breaker in case.places(CircuitBreaker):
         for kind, error in rejections.items():
-            inside = [part for place, part in case.places(kind) if place > number]
-            if not inside or not _counts(breaker, error()):
+            if not any(place > number for place, _ in case.places(kind)) or not _counts(breaker, error()):
                 continue
             yield Finding(
                 "rejections_open_breaker", WARNING,
@@ -270,7 +289,7 @@ def _seconds(value: Any) -> str:
     return f"{value:.3g} s" if isinstance(value, int | float) else "its seconds"
 
 
-def _hedges_without_budget(case: Case) -> Iterator[Finding]:
+def _hedges_without_limit(case: Case) -> Iterator[Finding]:
     """Copies that nothing limits when all calls are slow."""
     for number, hedge in case.places(Hedge):
         limits = [part for part in case.parts[number + 1 :] if isinstance(part, Bulkhead | RateLimiter)]
@@ -293,9 +312,9 @@ def _jitter_shortens_wait(case: Case) -> Iterator[Finding]:
         return
     faults = [fault.duration for fault in case.service.faults if fault.duration < math.inf]
     for number, retry in case.places(Retry):
-        if retry.max_retries is None or not faults:
+        if retry.max_retries is None or retry.max_retries > LOOKED_AT:
             continue
-        longest, mean = total(retry), total(retry, is_longest=False)
+        longest, mean = sum(waits(retry, max)), sum(waits(retry))
         for fault in faults:
             if mean < fault * 0.9 and longest >= fault:
                 yield Finding(
@@ -319,6 +338,6 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     _request_opens_breaker,
     _rejections_open_breaker,
     _unlimited_probes,
-    _hedges_without_budget,
+    _hedges_without_limit,
     _jitter_shortens_wait,
 )

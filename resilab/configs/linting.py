@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from ..experiments import SLO, replicate
@@ -10,7 +11,7 @@ from ..lab.scenario import Scenario
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..validation import instance, positive
-from .config import DROPPED, Config
+from .config import Config
 from .findings import ERROR, HINT, WARNING, Finding, Findings
 from .lint_rules import RULES, Case
 
@@ -41,7 +42,7 @@ def lint(
         >>> from resilab import Retry, Timeout
         >>> policy = ResiliencePolicy(Timeout(2.0), Retry(max_retries=5, initial_delay=1.0, jitter="none"))
         >>> lint(policy)
-        error: retries_outlive_caller: the waits alone take 31 s, and the caller has gone after 2 s: 4 of 5 retries ...
+        error: retries_outlive_caller: the caller has gone after 2 s, and the waits alone take longer: 4 of 5 ...
     """
     instance("policy", policy, (Policy, Config))
     if scenario is not None:
@@ -50,8 +51,8 @@ def lint(
         instance("slo", slo, SLO)
     if rate is not None:
         positive("rate", rate)
-    elif scenario is not None:
-        rate = _rate_of(scenario)
+    elif scenario is not None and not math.isnan(scenario.load[1]):
+        rate = scenario.load[1]
     whole = policy.policy if isinstance(policy, Config) else ResiliencePolicy(policy)
     case = Case(tuple(whole.flat()), scenario, slo, rate)
     found = [finding for rule in RULES for finding in rule(case)]
@@ -60,11 +61,6 @@ def lint(
     order = (ERROR, WARNING, HINT)
     found.sort(key=lambda finding: order.index(finding.severity))
     return Findings(_with_evidence(finding, case) for finding in found)
-
-
-def _rate_of(scenario: Scenario) -> float | None:
-    arrivals = getattr(scenario.workload, "rate", None)
-    return float(arrivals) if isinstance(arrivals, int | float) else None
 
 
 def _with_evidence(finding: Finding, case: Case) -> Finding:
@@ -88,8 +84,6 @@ def _with_evidence(finding: Finding, case: Case) -> Finding:
 def _ignored_keys(config: Config) -> Iterator[Finding]:
     """Keys that the library reads and does nothing with."""
     for row in config.rows:
-        if "ignored" in row.meaning or "retries nothing" in row.meaning or (
-            row.status == DROPPED and "never" in row.meaning
-        ):  # fmt: skip
+        if row.is_trap:
             place = "" if row.line is None else f"line {row.line}: "
             yield Finding("key_ignored", WARNING, f"{place}{row.key} {row.meaning}", {})

@@ -260,7 +260,9 @@ def _breaker(nodes: list[Node], reading: Reading) -> CircuitBreaker:
         elif name.startswith("enable"):
             reading.note(node, "mapped", "is off")
         else:
-            reading.note(node, DROPPED, "is ignored by resilience4j unless the matching enable... key is true")
+            reading.note(
+                node, DROPPED, "is ignored by resilience4j unless the matching enable... key is true", is_trap=True
+            )
     return CircuitBreaker.like(KIND, **options, **extra)
 
 
@@ -315,7 +317,7 @@ def _retry(nodes: list[Node], reading: Reading) -> Retry:
     }
     for key, node in given.items():
         if key in ignored:
-            reading.note(node, DROPPED, ignored[key])
+            reading.note(node, DROPPED, ignored[key], is_trap=True)
         elif key in readers:
             option, convert, meaning = readers[key]
             options[option] = convert(node)

@@ -15,7 +15,7 @@ from ..errors import ResilienceError, ServiceError
 from ..events import EventLog, Transition
 from ..resilience.circuit_breaker import CircuitBreaker
 from ..resilience.windows import TimeWindow
-from ..theory import calls_until_failures
+from ..theory import calls_until_failures, poisson_tail
 from ..validation import instance, positive, ratio, whole
 from .statistics import Interval, mean_interval
 
@@ -148,9 +148,7 @@ def _enough_calls(breaker: CircuitBreaker, rate: float) -> float:
     """Return the chance that a Poisson number of calls in the time window reaches the minimum."""
     if not isinstance(breaker.window, TimeWindow):
         return 1.0
-    mean = rate * breaker.window.seconds
-    logs = [-mean + k * math.log(mean) - math.lgamma(k + 1) for k in range(breaker.volume_threshold)]
-    return max(0.0, 1.0 - math.fsum(map(math.exp, logs)))
+    return poisson_tail(rate * breaker.window.seconds, breaker.volume_threshold)
 
 
 def _without_fault(

@@ -179,7 +179,7 @@ class LiveService:
         self._cancel_time = self._draws("cancel_time", spec.cancel_time)
         self._overhead = self._draws("overhead", spec.overhead)
         self._wake_time = self._draws("wake_time", spec.wake_time)
-        self._woken = 0  # calls that are about to take a worker, with "barging"
+        self._woken: set[Job] = set()  # that are about to take a worker, with "barging"
         self._unwritten: set[Job] = set()  # cancelled ones that hold a worker, and answers on their way
         self._record = None if attempts is None else attempts.append
         self._service_error = causes.code(ServiceError.cause)
@@ -244,7 +244,7 @@ class LiveService:
         except BaseException:
             if job in self._unwritten:
                 job.left = self.env.now
-                self._write_lost(job, self.env.now)
+                self._write_lost(job, self.env.now, is_open=self.has_closed)
             raise
         if job in self._unwritten:
             self._unwritten.remove(job)
@@ -252,14 +252,12 @@ class LiveService:
         if failure is not None:
             raise failure
 
-    def _write_lost(self, job: Job, now: float) -> None:
+    def _write_lost(self, job: Job, now: float, *, is_open: bool) -> None:
         """Write the row of a call in `_unwritten` that nobody waits for, or that is inside when the run is stopped."""
         self._unwritten.remove(job)
-        is_open = self.has_closed and (job.state == _ANSWERED or job.left < 0)
         outcome, cause = (OPEN, 0) if is_open else self._fate(job)
-        self._record_row(
-            job, now if job.left < 0 else job.left, outcome, cause, job.released if job.state == _ANSWERED else now
-        )
+        released = job.released if job.state == _ANSWERED else now
+        self._record_row(job, now if job.left < 0 else job.left, outcome, cause, released)
 
     def _failure_cause(self, job: Job) -> int:
         """Return the code of why the work of a call has failed."""
@@ -358,17 +356,17 @@ class LiveService:
 
     def _wake(self, now: float) -> None:
         """Wake a queued call for each free worker that no other was woken for."""
-        while self.busy + self._woken < self._capacity and self.queue_length > self._woken:
+        while self.busy + len(self._woken) < self._capacity and self.queue_length > len(self._woken):
             job = self._next_job()
             if job.state == _QUEUED:
-                self._woken += 1
+                self._woken.add(job)
                 delay = 0.0 if self._wake_time is None else self._wake_time(job.request.key, job.send - 1)
                 at(self.env, now + delay, partial(self._take, job), AFTER_WORK)
 
     def _take(self, job: Job, _: Any) -> None:
         """Let a woken call take a worker; if there is none any more, it goes to the back of the queue."""
         now = self.env.now
-        self._woken -= 1
+        self._woken.remove(job)
         if now >= self._until:
             self._meet(now)
         if job.state == _QUEUED and self.busy < self._capacity:
@@ -404,7 +402,7 @@ class LiveService:
     def _let_go(self, job: Job, _: Any) -> None:
         """Free the worker that a cancelled call has held."""
         if job in self._unwritten:
-            self._write_lost(job, self.env.now)
+            self._write_lost(job, self.env.now, is_open=False)
             self._free(self.env.now)
 
     def close(self) -> None:
@@ -414,7 +412,7 @@ class LiveService:
             if job.left < 0:
                 job.left = caller_has_gone(job.process)
             if job in self._unwritten:
-                self._write_lost(job, now)
+                self._write_lost(job, now, is_open=job.left < 0)
             elif job.left >= 0:
                 self._drop(job, now, *self._fate(job))
             else:
@@ -422,7 +420,7 @@ class LiveService:
 
     def _inside(self) -> list[Job]:
         running = [job for job in scheduled(self.env) if isinstance(job, Job) and job.service is self]
-        return [job for job in (*self._queue, *running) if job.state in (_QUEUED, _RUNNING)]
+        return [job for job in (*self._queue, *self._woken, *running) if job.state in (_QUEUED, _RUNNING)]
 
     def _drop(self, job: Job, now: float, outcome: int, cause: int) -> None:
         self._record_row(job, now if job.left < 0 else job.left, outcome, cause, now)

@@ -57,11 +57,7 @@ def measured_and_simulated(trace: Trace, result: Result, figure: Figure | None =
     Returns:
         The figure.
     """
-    if figure is None:
-        figure, (left, right) = new_picture(1, 2)
-    else:
-        left, right = figure.subplots(1, 2)
-    left, right = axes_or_new(left), axes_or_new(right)
+    figure, left, right = _two_panels(figure)
     shown = (
         (_MEASURED, steps(trace.start, trace.start + trace.duration), trace.known),
         (_SIMULATED, timeline(result, "in_flight"), result.latency[~np.isnan(result.latency)]),
@@ -94,11 +90,7 @@ def model_check(check: Check, figure: Figure | None = None) -> Figure:
     Returns:
         The figure.
     """
-    if figure is None:
-        figure, (left, right) = new_picture(1, 2)
-    else:
-        left, right = figure.subplots(1, 2)
-    left, right = axes_or_new(left), axes_or_new(right)
+    figure, left, right = _two_panels(figure)
     faint = {**_SIMULATED, "linewidth": 0.6, "alpha": 0.4}
     for number, run in enumerate(check.runs):
         style = faint | {"label": "one more run" if not number else "_"}
@@ -132,3 +124,11 @@ def _draw_phases(check: Check, ax: Axes) -> None:
     reach(ax, x=(-0.5, len(check.phases) - 0.5), y=(least / 2, most * 3))
     label(ax, None, "latency of successes (s)")
     legend(ax)
+
+
+def _two_panels(figure: Figure | None) -> tuple[Figure, Axes, Axes]:
+    if figure is None:
+        figure, (left, right) = new_picture(1, 2)
+    else:
+        left, right = figure.subplots(1, 2)
+    return figure, axes_or_new(left), axes_or_new(right)

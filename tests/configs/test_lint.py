@@ -82,6 +82,41 @@ def test_a_finding_says_its_numbers_and_shows_the_mended_line_beside():
     assert found.evidence.loc["mended", "success_rate"] > found.evidence.loc["as it is", "success_rate"] + 0.1
 
 
+def test_numbers_without_an_end_are_looked_at_too():
+    """The largest whole number of a library stands for "endless"."""
+    assert rules(rl.ResiliencePolicy(rl.Timeout(5.0), rl.Retry(2**31 - 1, 0.0, jitter="none"))) == []
+    window = breaker(window=WINDOW, failure_rate_threshold=0.5, volume_threshold=2**31)
+    assert rules(window, rate=5.0) == ["minimum_never_reached"]
+
+
+def test_waits_with_jitter_are_late_on_average_and_not_for_sure():
+    (found,) = rl.lint(rl.ResiliencePolicy(rl.Timeout(2.0), rl.Retry(3, 1.0, jitter="full")))
+    assert (found.severity, found.numbers["retries in time"]) == ("warning", 2)
+    assert "late on average" in found.message
+
+
+def test_each_client_has_a_breaker_and_a_bulkhead_of_its_own():
+    """What is enough for one is too little, or too much, for many; what is shared counts once."""
+    window = breaker(window=WINDOW, failure_rate_threshold=0.5, volume_threshold=50)
+    many = SCENARIO.replace(clients=50)
+    assert rules(window, SCENARIO) == []
+    assert rules(window, many) == ["minimum_never_reached"]
+    assert rules(window, many.replace(shared=rl.CircuitBreaker)) == []
+    assert rules(rl.Bulkhead(10), many) == ["bulkhead_above_pool"]
+    assert rules(rl.Bulkhead(10), many.replace(shared=rl.Bulkhead)) == []
+
+
+def test_a_queue_without_an_end_outwaits_every_caller():
+    assert rules(rl.ResiliencePolicy(rl.Timeout(1.0), rl.Bulkhead(5)), SCENARIO) == ["queue_outwaits_caller"]
+
+
+def test_a_breaker_that_needs_one_failure_is_opened_by_one_request():
+    """Failsafe's default counts one failure of one call, opossum's half of whatever came."""
+    for library in ("failsafe", "opossum"):
+        (found,) = rl.lint(rl.ResiliencePolicy(QUICK, rl.CircuitBreaker.like(library)))
+        assert (found.rule, found.numbers["needed"]) == ("request_opens_breaker", 1)
+
+
 def test_mended_policies_are_not_found_again():
     policy = rl.ResiliencePolicy(rl.Timeout(2.0), SLOW, breaker(failure_threshold=3), rl.Bulkhead(50), rl.Timeout(0.2))
     for _ in range(10):
@@ -154,6 +189,13 @@ def test_the_command_converts_and_says_what_cannot_be_said(tmp_path, capsys):
     text, notes = capsys.readouterr()
     assert configs.read(text, "envoy").policy.flat()[0] == rl.Timeout(2.0) or "per_try_timeout: 2s" in text
     assert "CircuitBreaker" in notes
+
+
+def test_the_command_does_not_convert_probes_into_a_policy(tmp_path, capsys):
+    path = tmp_path / "pod.yml"
+    path.write_text("containers: [{name: api, livenessProbe: {periodSeconds: 5}}]")
+    assert main(["convert", str(path), "--to", "envoy"]) == 2
+    assert main(["convert", str(path), "--to", "kubernetes"]) == 0
 
 
 def test_the_command_tells_where_a_file_is_wrong(tmp_path, capsys):

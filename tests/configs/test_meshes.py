@@ -203,6 +203,27 @@ def test_a_try_that_may_take_as_long_as_all_has_no_limit_of_its_own():
     assert status_of(config, "per_try_timeout") == "approximated"
 
 
+def test_filters_of_another_listener_and_disabled_ones_are_not_of_this_route():
+    other = ENVOY.split("  clusters:")[0].split("listeners:")[1].replace("cluster: orders", "cluster: other")
+    text = ENVOY.replace("  clusters:", f"{other.rstrip()}\n  clusters:", 1)
+    assert [type(part).__name__ for part in configs.read(text, name="orders").policy.flat()].count("RateLimiter") == 1
+    off = ENVOY.replace("name: envoy.filters.http.admission_control", "name: ac\n            disabled: true")
+    assert not any(isinstance(part, rl.AdaptiveThrottle) for part in configs.read(off, name="orders").policy.flat())
+
+
+@pytest.mark.parametrize("kind", ["envoy", "istio"])
+@pytest.mark.parametrize("errors", [None, (ServiceError, ServiceOverloadedError), (ReplicaRefusedError,)])
+def test_the_errors_that_are_retried_come_back(kind, errors):
+    retry = rl.Retry.like(kind, retry_on=errors, max_retries=7)
+    assert configs.read(configs.write(retry, kind).text).policy.flat()[0].retryable_errors == errors
+
+
+def test_a_retry_for_no_error_is_not_written_as_one_for_all():
+    written = configs.write(rl.Retry.like("envoy", retry_on=()), "envoy")
+    assert "retry_policy" not in written.text
+    assert [row.key for row in written.rows if row.line is None] == ["Retry"]
+
+
 def test_a_rate_limit_that_is_not_enforced_limits_nothing():
     text = ENVOY.replace("filter_enforced: {default_value: {numerator: 100}}", "")
     config = configs.read(text, name="orders")

@@ -266,6 +266,19 @@ def test_no_worker_and_no_call_is_lost(changes, on_cancel, horizon):
     assert np.cumsum([step for _, step in times]).max() <= 3
 
 
+def test_an_answer_on_its_way_to_nobody_at_the_horizon_is_a_timeout():
+    result = play(rl.Service(1, 1.0, overhead=1.0), [0.0], rl.Timeout(0.5, cancel=False), horizon=1.5)
+    assert rows(result) == [(0.0, 0.5, "timeout", 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_woken_calls_of_callers_that_have_gone_have_their_row_at_the_horizon(seed):
+    service = rl.Service(2, rl.Exponential(0.3), discipline="barging", wake_time=0.5)
+    scenario = rl.Scenario(rl.Poisson(20), service, rl.Timeout(0.4), duration=10.0)
+    result = rl.simulate(scenario, seed=seed, horizon=5.0)
+    assert len(result.attempts) == result.requests["attempts"].sum()
+
+
 def test_a_service_with_every_knob_lives_in_ones_own_environment():
     env = simpy.Environment()
     service = rl.Service(1, 1.0, on_cancel="stop", cancel_time=0.5, overhead=0.25, contention=0.1).bind(env)
