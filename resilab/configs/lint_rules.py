@@ -115,22 +115,26 @@ def _in_time(delays: Iterator[float], patience: float) -> int:
 
 
 def _minimum_never_reached(case: Case) -> Iterator[Finding]:
-    """A time window that never holds as many calls as the breaker needs to judge."""
+    """A time window that never holds as many calls as the breaker needs, or only once retries add to them."""
     for number, breaker in case.places(CircuitBreaker):
         window = breaker.window
         if not isinstance(window, TimeWindow) or case.rate is None:
             continue
         expected = case.rate * window.seconds / case.copies(CircuitBreaker)
         chance = poisson_tail(expected, breaker.volume_threshold)
-        if chance < UNLIKELY:
-            wanted = max(1, math.floor(expected / 2))
-            yield Finding(
-                "minimum_never_reached", ERROR,
-                f"{breaker.volume_threshold} calls are needed in {window.seconds:.3g} s, and {expected:.3g} come: "
-                "the breaker cannot open",
-                {"needed": breaker.volume_threshold, "calls in the window": expected, "chance": chance},
-                case.replaced(number, volume_threshold=wanted),
-            )  # fmt: skip
+        if chance >= UNLIKELY:
+            continue
+        outer = [retry.max_retries for place, retry in case.places(Retry) if place < number]
+        tries = math.prod(math.inf if count is None else 1 + count for count in outer)
+        retried = expected * tries
+        can_open = retried == math.inf or poisson_tail(retried, breaker.volume_threshold) >= UNLIKELY
+        yield Finding(
+            "minimum_never_reached", WARNING if can_open else ERROR,
+            f"{breaker.volume_threshold} calls are needed in {window.seconds:.3g} s, and {expected:.3g} come (chance "
+            f"{chance:.0e}): " + ("only its retries, when all fail, bring so many" if can_open else "it does not open"),
+            {"needed": breaker.volume_threshold, "calls in the window": expected, "chance": chance},
+            case.replaced(number, volume_threshold=max(1, math.floor(expected / 2))),
+        )  # fmt: skip
 
 
 def _slow_limit_unreachable(case: Case) -> Iterator[Finding]:

@@ -89,6 +89,20 @@ def test_numbers_without_an_end_are_looked_at_too():
     assert rules(window, rate=5.0) == ["minimum_never_reached"]
 
 
+@pytest.mark.parametrize("rate", [0.8, 1.0])
+def test_a_breaker_that_only_retries_can_open_is_told_from_one_that_cannot(rate):
+    """Played: with retries outside it opens in an outage, without them it does not."""
+    window = breaker(window=WINDOW, failure_rate_threshold=0.5, volume_threshold=40)
+    retried = rl.ResiliencePolicy(rl.Retry(9, 0.5, max_delay=0.5, jitter="none"), window)
+    for policy, severity, opens in ((window, "error", False), (retried, "warning", True)):
+        assert [(each.rule, each.severity) for each in rl.lint(policy, rate=rate)] == [
+            ("minimum_never_reached", severity)
+        ]
+        down = SERVICE.replace(faults=rl.Outage(20, 40))
+        played = [rl.simulate(rl.Scenario(rl.Poisson(rate), down, policy, 80.0), seed=seed) for seed in range(5)]
+        assert all((result.events["type"] == "transition").any() == opens for result in played)
+
+
 def test_waits_with_jitter_are_late_on_average_and_not_for_sure():
     (found,) = rl.lint(rl.ResiliencePolicy(rl.Timeout(2.0), rl.Retry(3, 1.0, jitter="full")))
     assert (found.severity, found.numbers["retries in time"]) == ("warning", 2)
