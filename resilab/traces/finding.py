@@ -28,6 +28,8 @@ class FoundFault(NamedTuple):
         start, end: When it began and ended, in seconds.
         size: Its rate, factor or workers; None for a hang.
         found_by: What shows it.
+        is_mode_sure: Whether a hang is surely no process that stood still: with few
+            workers, too little work was under way to tell.
     """
 
     fault: Fault
@@ -35,6 +37,7 @@ class FoundFault(NamedTuple):
     end: Found
     size: Found | None
     found_by: str
+    is_mode_sure: bool = True
 
 
 _LEAST_HAZARD = 45.0
@@ -45,6 +48,8 @@ _LEAST_CHANGE = 0.02
 """Change of the logarithm of work below which it is none."""
 _MOST_FINISHED = 3
 """Calls answered before others that came earlier, that show that running work stood still; none, if it could finish."""
+_TELLING = 16
+"""Workers from which on a freeze was never taken for a hang, in 24 logs; with 4 to 12 it was in 9 of 32."""
 _LEAST_GAP = 4.0
 """Length of a hang, in usual times of service."""
 
@@ -137,7 +142,8 @@ def _hang(calls: Calls, last_answer: float, first_answer: float, usual: float, w
         value = float(np.clip(calls.end[queued[:count]].mean() - usual, last_answer, first_answer))
         end = Found(value, value - 2 * usual / np.sqrt(count), value + 2 * usual / np.sqrt(count))
         by = "no answers while calls wait"
-    return FoundFault(Outage(start, max(end.value - start, 1e-6), mode="hang"), begin, end, None, by)
+    fault = Outage(start, max(end.value - start, 1e-6), mode="hang")
+    return FoundFault(fault, begin, end, None, by, is_mode_sure=(workers or 0) >= _TELLING)
 
 
 def _freeze(calls: Calls, last_answer: float, first_answer: float, usual: float, workers: int | None) -> FoundFault:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..lab.faults import Errors, Slowdown
+from ..lab.faults import Errors, Outage, Slowdown
 from ..lab.service import Service
 from .calibration import NOT_IDENTIFIED, Parameter
 from .cancelling import Reactions
@@ -18,6 +18,8 @@ from .workers import FoundWorkers
 
 _VISIBLE = 7.0
 """Standard deviations that a fault must stand out by, among all windows of a log."""
+
+_LOOKS_THE_SAME = "with so few workers, a process that stood still may look the same"
 
 
 def parameters_of(
@@ -91,6 +93,10 @@ def _fault(name: str, found: FoundFault) -> list[Parameter]:
     if found.size is not None:
         words = {Errors: "rate", Slowdown: "factor"}
         rows.append(Parameter(f"{name}: {words.get(type(found.fault), 'size')}", *found.size, found.found_by))
+    if isinstance(found.fault, Outage) and found.fault.mode != "error":
+        mode = found.fault.mode
+        why = found.found_by if found.is_mode_sure else _LOOKS_THE_SAME
+        rows.append(Parameter(f"{name}: mode", mode, mode, mode if found.is_mode_sure else "freeze", why))
     return rows
 
 

@@ -279,6 +279,17 @@ def test_callers_that_leave_show_what_becomes_of_their_work(reaction):
 
 
 @pytest.mark.parametrize("mode", ["hang", "freeze"])
+@pytest.mark.parametrize("workers", [4, 8, 12])
+def test_with_few_workers_a_hang_is_not_told_for_sure(mode, workers):
+    """Too little work was under way to tell: what is called a freeze is one, a hang may be either."""
+    for seed in range(4):
+        model = rl.calibrate(log_of(workers, faults=(rl.Outage(30, 5, mode=mode),), duration=60.0, seed=seed))
+        found = row(model, "fault 1, outage: mode")
+        assert mode in (found["value"], found["high"])
+        assert (found["value"], found["high"]) in (("freeze", "freeze"), ("hang", "freeze"))
+
+
+@pytest.mark.parametrize("mode", ["hang", "freeze"])
 @pytest.mark.parametrize("workers", [8, 20])
 def test_a_freeze_is_told_from_a_hang(mode, workers):
     """Work that was under way is finished in a hang, and stands still in a freeze."""
