@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -23,3 +24,35 @@ def test_the_first_notebook_leads_to_all_others():
     first, *others = NOTEBOOKS
     text = first.read_text(encoding="utf-8")
     assert [path.name for path in others if f"]({path.name})" not in text] == []
+
+
+def prose_of(path: Path) -> str:
+    """Return the text of a notebook without its code."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Return what can stand after the # in a link to a notebook: its headings, as Jupyter and GitHub spell them."""
+    return {title.strip().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", prose_of(path), re.M)}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_link_into_a_notebook_leads_to_a_heading(path):
+    folder = path.parent
+    links = re.findall(r"\]\(([^)\s#]*)#([^)\s]+)\)", prose_of(path))
+    inside = [(file or path.name, unquote(anchor)) for file, anchor in links if "://" not in file]
+    assert [link for link in inside if link[1] not in anchors_of(folder / link[0])] == []
+
+
+def test_the_first_notebook_leads_from_a_symptom_to_a_heading():
+    rows = prose_of(NOTEBOOKS[0]).partition("## Found by symptom")[2].partition("\n## ")[0]
+    symptoms = [row for row in re.findall(r"^\| (.+?) \| (.+) \|$", rows, re.M) if row[0] != "you see"]
+    assert len(symptoms) >= 7
+    assert [symptom for symptom, where in symptoms if not re.search(r"\]\(\d\d_[a-z_]+\.ipynb#", where)] == []
+
+
+def test_each_of_the_seventeen_questions_has_an_answer():
+    listed = prose_of(next(path for path in NOTEBOOKS if path.stem == "20_asked_by_others"))
+    rows = re.findall(r"^\| (\d+) \| .+ \| .*\]\(\S*#\S+\).* \|$", listed, re.M)
+    assert [int(row) for row in rows] == list(range(1, 18))
