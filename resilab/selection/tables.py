@@ -16,7 +16,7 @@ PATTERNS = (
 )
 SCENARIOS = (
     ("External service calls", "Circuit Breaker + Retry", "CircuitBreaker, Retry", "06_combined_policy"),
-    ("Database connections", "Connection pooling + Timeout", "ConnectionPool, Timeout", "07_synchronous_communication"),
+    ("Database connections", "Connection pooling + Timeout", "ConnectionPool, Timeout", "18_pools_and_time_limits"),
     ("Critical vs non-critical ops", "Bulkhead isolation", "Bulkhead", "03_bulkhead"),
     ("Uncertain latency operations", "Timeout", "Timeout", "04_timeout"),
     ("Acceptable degradation", "Fallback", "Fallback", "05_fallback_and_degradation"),
