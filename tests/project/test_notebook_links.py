@@ -56,3 +56,16 @@ def test_each_of_the_seventeen_questions_has_an_answer():
     listed = prose_of(next(path for path in NOTEBOOKS if path.stem == "20_asked_by_others"))
     rows = re.findall(r"^\| (\d+) \| .+ \| .*\]\(\S*#\S+\).* \|$", listed, re.M)
     assert [int(row) for row in rows] == list(range(1, 18))
+
+
+def test_the_table_of_what_the_lab_was_held_against_counts_right():
+    method = prose_of(NOTEBOOKS[-1])
+    root = NOTEBOOKS[0].parents[1]
+    cases = json.loads((root / "tests/data/conformance.json").read_text(encoding="utf-8"))
+    assert f"{len(cases)} scripted cases" in method
+    fit = (root / "notebooks/14_your_own_service.ipynb").read_text(encoding="utf-8")
+    for measures in re.search(r"(\d+) measures, and (\d+) of a half", method).groups():
+        assert f"Check({measures} measures: all fit)" in fit
+    engines = "".join(path.read_text(encoding="utf-8") for path in (root / "tests/engines").glob("*.*"))
+    names = ("tenacity", "stamina", "hyx", "pybreaker", "botocore", "opossum", "cockatiel", "envoy", "grpc")
+    assert [name for name in names if name not in engines.lower() or name not in method.lower()] == []
