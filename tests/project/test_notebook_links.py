@@ -69,3 +69,11 @@ def test_the_table_of_what_the_lab_was_held_against_counts_right():
     engines = "".join(path.read_text(encoding="utf-8") for path in (root / "tests/engines").glob("*.*"))
     names = ("tenacity", "stamina", "hyx", "pybreaker", "botocore", "opossum", "cockatiel", "envoy", "grpc")
     assert [name for name in names if name not in engines.lower() or name not in method.lower()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_page_that_asks_for_a_prediction_settles_it(path):
+    """With a table "you said / it is", or with the answers in its text."""
+    text = prose_of(path)
+    by_prose = path.stem[:2] in ("05", "07", "08", "09", "11", "90")
+    assert "## Your prediction" not in text or "| you said | it is |" in text or by_prose
