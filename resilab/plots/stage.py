@@ -26,10 +26,10 @@ class Stage(Picture):
     """A figure for a plot function that is called again for each new run.
 
     The function draws as on any figure. What it does not see: `subplots` gives back
-    the axes of the time before, empty; automatic limits only grow, so that axes do
-    not jump; and what stays the same, which is text, ticks and frames, is kept as a
-    picture, over which only the data is drawn. Where the limits or texts of some axes
-    change, only these are drawn anew, in their place, as long as they still fit there.
+    the axes of the time before, empty; and what stays the same, which is text, ticks
+    and frames, is kept as a picture, over which only the data is drawn. Where the limits
+    or texts of some axes change, only these are drawn anew, in their place, as long as
+    they still fit there.
 
     Args:
         width: Inches.
@@ -41,7 +41,7 @@ class Stage(Picture):
         >>> first = stage.render(lambda figure: figure.subplots().plot([0, 1], [0, 8]))
         >>> again = stage.render(lambda figure: figure.subplots().plot([0, 1], [0, 1]))
         >>> int(stage.axes[0].get_ylim()[1])
-        8
+        1
     """
 
     def __init__(self, width: float = 10.0, height: float = 5.6, dpi: float = 80) -> None:
@@ -49,13 +49,12 @@ class Stage(Picture):
         self.restart()
 
     def restart(self) -> None:
-        """Forget all that was drawn, and the limits with it."""
+        """Forget all that was drawn."""
         self.clear()
         self.set_layout_engine("constrained")
         self._slots: list[tuple[Any, Axes]] = []
         self._turn = 0
         self._is_known = False
-        self._limits: dict[tuple[int, str], tuple[float, float]] = {}
         self._texts: list[str] = []
         self._frames: list[Any] = []
         self._rooms: list[Bbox] = []  # what the frame and the text around each axes take up
@@ -78,8 +77,6 @@ class Stage(Picture):
         except BaseException:
             self.restart()  # half drawn: start from nothing next time
             raise
-        for number, ax in enumerate(self.axes):
-            self._grow(number, ax)
         texts = [text.get_text() for text in self.texts]
         frames = [_frame_of(ax) for ax in self.axes]
         notes = [_look_of(each) for ax in self.axes for each in _data_of(ax) if _is_behind(each)]
@@ -132,20 +129,6 @@ class Stage(Picture):
             self._slots.append((place, ax))
         self._turn += 1
         return ax
-
-    def _grow(self, number: int, ax: Axes) -> None:
-        """Let the automatic limits contain those of the time before."""
-        for name, is_automatic, get, put in (
-            ("x", ax.get_autoscalex_on(), ax.get_xlim, ax.set_xlim),
-            ("y", ax.get_autoscaley_on(), ax.get_ylim, ax.set_ylim),
-        ):
-            low, high = get()
-            if is_automatic:
-                old_low, old_high = self._limits.get((number, name), (low, high))
-                if old_low < low or old_high > high:
-                    low, high = min(low, old_low), max(high, old_high)
-                    put(low, high, auto=True)
-            self._limits[number, name] = low, high
 
     def _draw_all(self) -> None:
         """Draw all that stays, and keep it."""
@@ -291,6 +274,7 @@ def _empty(ax: Axes) -> None:
     """Take away the data, and let the limits be automatic again; ticks, labels and legend stay."""
     for artist in _data_of(ax):
         artist.remove()
+    ax.containers.clear()  # bars and error bars, of which legends read their entries
     ax.set_prop_cycle(None)
     ax.autoscale(True)
     ax.dataLim.ignore(True)

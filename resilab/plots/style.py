@@ -146,10 +146,7 @@ def add_steps(ax: Axes, edges: np.ndarray, tops: np.ndarray, bottoms: Any = 0.0,
 
 
 def reach(ax: Axes, *, x: tuple[float, ...] = (), y: tuple[float, ...] = ()) -> None:
-    """Let the axes end exactly where the data ends, and contain the values *x* and *y*.
-
-    The limits stay automatic, so that an explorer can let them grow and never shrink.
-    """
+    """Let the axes end exactly where the data ends, and contain the values *x* and *y*."""
     ax.margins(0)
     if x or y:
         x, y = x or y[:1], y or x[:1]

@@ -46,6 +46,18 @@ def as_code(scenario: Any, seed: int, build: str, settings: dict[str, Any], run:
     return f"scenario = {build}({arguments})\nresult = {play}\n"
 
 
+def as_settings(settings: dict[str, Any]) -> str:
+    """Return settings as Python; what cannot be written is shown as it prints itself."""
+    return "{" + ", ".join(f'"{name}": {_written(value)}' for name, value in settings.items()) + "}"
+
+
+def _written(value: Any) -> str:
+    try:
+        return write(value)
+    except _CannotWriteError:
+        return repr(value)
+
+
 class _CannotWriteError(Exception):
     """The value cannot be written as Python."""
 

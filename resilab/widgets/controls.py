@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -34,7 +35,6 @@ UNITS = {
 }
 """Units of parameters that have the same name everywhere in the lab."""
 
-_LABEL_WIDTH = 7  # pixels a letter
 _MOST_BUTTONS = 5
 
 
@@ -104,7 +104,6 @@ class Control:
     """
 
     _linked = "value"  # what slider and box have in common
-    _room = 232  # pixels for what is beside the label
 
     def __init__(self, name: str, wanted: Any, default: Any) -> None:
         self.name = name
@@ -113,7 +112,7 @@ class Control:
         if isinstance(wanted, Slider):
             self._make_slider(wanted.with_defaults(default))
         elif isinstance(wanted, bool):
-            self.input = ipywidgets.Checkbox(value=wanted, description=self.label())
+            self.input = ipywidgets.Checkbox(value=wanted, description=self.label(unit=""))
         elif isinstance(wanted, (list, dict)):
             self._make_menu(wanted, default)
         elif isinstance(wanted, ipywidgets.Widget) and hasattr(wanted, "value"):
@@ -137,19 +136,19 @@ class Control:
 
     def _make_slider(self, slider: Slider) -> None:
         label = self.label(slider.label, slider.unit)
+        self._slider = slider
         options = {"min": slider.low, "max": slider.high, "step": slider.step, "value": slider.value}
         if slider.is_whole and isinstance(slider.value, int):
             self.input = ipywidgets.IntSlider(**options, readout=False)
-            self.box: Any = ipywidgets.BoundedIntText(**options, description=label)
+            self.box: Any = ipywidgets.IntText(value=slider.value, step=slider.step, description=label)
         else:
             self.input = ipywidgets.FloatSlider(**options, readout=False)
-            self.box = ipywidgets.BoundedFloatText(**options, description=label)
-        self._make_row(room=76)
+            self.box = ipywidgets.FloatText(value=slider.value, step=slider.step, description=label)
+        self._make_row()
 
-    def _make_row(self, room: int) -> None:
-        self._room = room
-        self.input.layout = ipywidgets.Layout(width="150px")
-        self.row = ipywidgets.HBox([self.box, self.input], layout=ipywidgets.Layout(margin="0 16px 0 0"))
+    def _make_row(self) -> None:
+        self.input.layout = ipywidgets.Layout(width="auto", margin="0 8px")
+        self.row = ipywidgets.VBox([self.box, self.input])
 
     def _make_menu(self, wanted: list[Any] | dict[str, Any], default: Any) -> None:
         pairs = list(wanted.items()) if isinstance(wanted, dict) else [(_words(each), each) for each in wanted]
@@ -159,32 +158,82 @@ class Control:
         value = default if any(default is each or default == each for each in values) else values[0]
         options = {"options": pairs, "value": value}
         if len(pairs) <= _MOST_BUTTONS:  # buttons show all choices
-            self.input = ipywidgets.ToggleButtons(**options, description=self.label())
+            self.input = ipywidgets.ToggleButtons(**options, description=self.label(unit=""))
             return
         self.input = ipywidgets.SelectionSlider(**options, readout=False)
         self.box = ipywidgets.Dropdown(**options, description=self.label())
         self._linked = "index"  # of equal choices too
-        self._make_row(room=min(232, 48 + _LABEL_WIDTH * max(len(str(word)) for word, _ in pairs)))
+        self._make_row()
 
-    def connect(self) -> None:
-        """Tie the box to the slider. After the explorer has, so that its picture goes first."""
-        if hasattr(self, "box"):
-            linked = self._linked
-            self.input.observe(lambda change: setattr(self.box, linked, change["new"]), linked)
+    @property
+    def value(self) -> Any:
+        """The value that is meant: sliders count their steps up, and come to 0.30000000000000004."""
+        return _exact(self.input.value)
+
+    @property
+    def asked(self) -> Any:
+        """What the page's own copy of the control holds: the choice's number, or the value."""
+        return self.input.index if hasattr(self.input, "options") else self.input.value
+
+    def check(self, value: Any) -> Any:
+        """Return *value* if the control can be set to it; else raise an error that says why."""
+        if hasattr(self, "_slider"):
+            slider = self._slider
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not slider.low <= value <= slider.high:
+                raise ValueError(f"{self.name} must be from {slider.low!r} to {slider.high!r}, got {value!r}")
+        elif hasattr(self.input, "options"):
+            values = [each for _, each in self.input.options]
+            if not any(value is each or value == each for each in values):
+                raise ValueError(f"{self.name} must be one of {values!r}, got {value!r}")
+        elif isinstance(self.input, ipywidgets.Checkbox) and not isinstance(value, bool):
+            raise ValueError(f"{self.name} must be True or False, got {value!r}")
+        return value
+
+    def connect(self, say: Callable[[str], None]) -> None:
+        """Tie the box to the slider. After the explorer has, so that its picture goes first.
+
+        Args:
+            say: Is told in words where a typed number cannot be taken.
+        """
+        if not hasattr(self, "box"):
+            return
+        linked = self._linked
+        self.input.observe(lambda change: setattr(self.box, linked, _exact(change["new"])), linked)
+        if hasattr(self, "_slider"):
+            self.box.observe(lambda change: self._take(change["new"], say), "value")
+        else:
             self.box.observe(lambda change: setattr(self.input, linked, change["new"]), linked)
 
-    def align(self, letters: int) -> None:
-        """Give the label as much room as *letters* need."""
+    def _take(self, typed: Any, say: Callable[[str], None]) -> None:
+        if typed == _exact(self.input.value):
+            return
+        slider = self._slider
+        steps = round((min(max(typed, slider.low), slider.high) - slider.low) / slider.step)
+        nearest = min(_exact(slider.low + steps * slider.step), slider.high)
+        self.input.value = self.box.value = nearest
+        if not math.isclose(typed, nearest):
+            limits = f"from {slider.low:g} to {slider.high:g} in steps of {slider.step:g}"
+            say(f"{self.box.description}: {typed:g} is not {limits}; {nearest:g} is shown.")
+
+    def align(self) -> None:
+        """Give the label the room that the input leaves."""
         labelled = getattr(self, "box", self.input)
-        width = _LABEL_WIDTH * letters + 8
-        labelled.style.description_width = f"{width}px"
         if isinstance(labelled, ipywidgets.ToggleButtons):
+            labelled.style.description_width = "auto"
             labelled.style.button_width = "auto"
-            labelled.layout = ipywidgets.Layout(width="max-content", margin="2px 16px 2px 2px")
-        else:
-            extra = self._room
-            margin = "2px" if hasattr(self, "box") else "2px 16px 2px 2px"
-            labelled.layout = ipywidgets.Layout(width=f"{width + extra}px", margin=margin)
+            labelled.layout = ipywidgets.Layout(width="auto")
+        elif isinstance(labelled, ipywidgets.Checkbox):
+            labelled.indent = False
+            labelled.layout = ipywidgets.Layout(width="auto")
+        elif hasattr(self, "box"):
+            is_menu = isinstance(labelled, ipywidgets.Dropdown)
+            labelled.style.description_width = "calc(100% - 150px)" if is_menu else "calc(100% - 84px)"
+            labelled.layout = ipywidgets.Layout(width="auto")
+
+
+def _exact(value: Any) -> Any:
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _words(choice: Any) -> str:
@@ -196,9 +245,8 @@ def _is_plain(choice: Any) -> bool:
 
 
 def make_controls(wanted: dict[str, Any], defaults: dict[str, Any]) -> list[Control]:
-    """Return the controls, their labels as wide as the longest."""
+    """Return the controls, aligned."""
     controls = [Control(instance("name", name, str), each, defaults.get(name)) for name, each in wanted.items()]
-    longest = max((len(getattr(each, "box", each.input).description) for each in controls), default=0)
     for control in controls:
-        control.align(longest)
+        control.align()
     return controls

@@ -5,24 +5,33 @@ from __future__ import annotations
 import base64
 import html
 import inspect
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import traitlets
 
 from ..lab.metrics import summary
+from ..lab.records import SUCCESS
 from ..lab.result import Result
 from ..lab.run import simulate
 from ..plots import overview
 from ..plots.stage import Stage
 from ..validation import whole
-from .code import as_code
+from . import style
+from .code import as_code, as_settings
 from .controls import make_controls
+from .front import make_front
 from .pace import Pace
+from .panels import panels_of, story_of
+from .presets import Preset, make_presets
+from .verdict import changes, table, verdict_line
 
-_CACHE_SIZE = 32
+_CACHE_SIZE = 64
 _MOST_NUMBERS = 9
 _WORKING = '<span role="status">working ...</span>'
 
@@ -36,6 +45,8 @@ def explore(
     *,
     size: tuple[float, float] = (10.0, 5.6),
     dpi: float = 80,
+    presets: dict[str, Any] | None = None,
+    start: dict[str, Any] | None = None,
     **controls: Any,
 ) -> Explorer:
     """Return an explorer: controls for the parameters of a scenario, and what comes of them.
@@ -51,6 +62,11 @@ def explore(
         seed: Seed of every run, so that a difference is due to the settings.
         size: Inches of the picture, width and height.
         dpi: Dots per inch of the picture.
+        presets: Settings by name, shown as buttons above the controls: `{"retry storm":
+            {"retries": 4}}`, or with a sentence that is shown with the picture: `{"retry
+            storm": ({"retries": 4}, "Five times the load: the service stays down.")}`.
+            Controls that a preset does not name go back to where they started.
+        start: Settings to start with, as `explorer.start_line` writes them.
         **controls: For each parameter (low, high) or (low, high, step) or a `Slider`, a
             list of choices, a dict of names and values, True or False, or a widget of your
             own. Up to five choices are buttons, more are a menu with a slider. A control
@@ -62,10 +78,10 @@ def explore(
         ...     return rl.Scenario(rl.Steady(rate=10), rl.Service(workers, latency=0.2), duration=2.0)
         >>> explorer = rl.explore(build, workers=(1, 8))
         >>> explorer.controls["workers"].value = 1
-        >>> explorer.numbers["p50"]
+        >>> explorer.numbers["p50 of successes"]
         '1.15 s'
     """
-    return Explorer(build, plot, run, numbers, seed, size, dpi, controls)
+    return Explorer(build, plot, run, numbers, seed, size, dpi, controls, presets, start)
 
 
 class Explorer(ipywidgets.VBox):
@@ -80,6 +96,7 @@ class Explorer(ipywidgets.VBox):
         result: Its run.
         baseline: The run that is kept behind it, or None.
         numbers: The headline numbers: label and text.
+        presets: The button of each preset; `click()` shows it.
         error: What is wrong with the present setting, in words, or None.
         image: The picture, an `ipywidgets.Image`; what it shows stands in its `tooltip`,
             for readers who do not see it.
@@ -96,6 +113,8 @@ class Explorer(ipywidgets.VBox):
         size: tuple[float, float],
         dpi: float,
         controls: dict[str, Any],
+        presets: dict[str, Any] | None = None,
+        start: dict[str, Any] | None = None,
     ) -> None:
         whole("seed", seed)
         self._build = build
@@ -105,46 +124,90 @@ class Explorer(ipywidgets.VBox):
         self._seed = seed
         self._takes_baseline = "baseline" in inspect.signature(self._plot).parameters
         self._cache: OrderedDict[Any, Any] = OrderedDict()
+        self._pictures: OrderedDict[Any, tuple[bytes, str, list[Any]]] = OrderedDict()
         self._shown: Any = None
+        self._key: Any = None  # what tells the shown run from others
+        self._size = size
         self.stage = Stage(*size, dpi=dpi)
         self.scenario: Any = None
         self.result: Any = None
         self.baseline: Any = None
+        self._start_numbers: dict[str, str] = {}
         self.numbers: dict[str, str] = {}
         self._kept_numbers: dict[str, str] = {}
+        self._kept_key: Any = None
+        self._preset: Preset | None = None
         self.error: str | None = None
         self._is_held = False
         self._pace = Pace(self._refresh)
-        self._make_widgets(size, dpi, controls)
+        self._make_widgets(controls)
+        self._presets = make_presets(presets or {}, self._controls)
+        self.presets = {
+            each.name: _button(each.name, each.says, partial(self.show_preset, each.name), chip=True)
+            for each in self._presets.values()
+        }
+        self._chips.children = tuple(self.presets.values())
+        for name, value in (start or {}).items():
+            self._control(name).input.value = self._control(name).check(value)
         self._show(self.settings)
+        self._start_numbers = self.numbers
+        self._say_verdict()
         for control in self._controls:
+            control.start = control.input.value
             control.input.observe(self._changed, "value")
-            control.connect()
+            control.connect(self._hint)
 
-    def _make_widgets(self, size: tuple[float, float], dpi: float, controls: dict[str, Any]) -> None:
+    def _make_widgets(self, controls: dict[str, Any]) -> None:
         self._controls = make_controls(controls, _defaults(self._build))
         self.controls = {control.name: control.input for control in self._controls}
         self.keep_button = _button("Keep as baseline", "Keep this run behind the next ones", self.keep)
         self.reset_button = _button("Reset", "Back to the first setting, without a baseline", self.reset)
         self.code_button = ipywidgets.ToggleButton(description="Show as code", tooltip="The setting as Python")
         self.code_button.observe(self._show_code, "value")
-        width, height = round(size[0] * dpi), round(size[1] * dpi)
-        self.image = NamedImage(
-            format="png", layout=ipywidgets.Layout(width=f"{width}px", height=f"{height}px", flex="0 0 auto")
-        )
+        self.image = NamedImage(format="png")
+        self.verdict = ipywidgets.HTML()
         self.headline = ipywidgets.HTML()
         self.message = ipywidgets.HTML()
         self.code_box = ipywidgets.HTML()
-        rows = ipywidgets.HBox([control.row for control in self._controls], layout={"flex_flow": "row wrap"})
+        self._chips = ipywidgets.HBox()
         buttons = ipywidgets.HBox([self.keep_button, self.reset_button, self.code_button])
-        super().__init__([rows, buttons, self.message, self.headline, self.image, self.code_box])
-        for widget, part in ((self, "explorer"), (self.headline, "headline"), (self.message, "message")):
+        side = ipywidgets.VBox([self._chips, *(control.row for control in self._controls), buttons])
+        picture = ipywidgets.VBox([self.verdict, self.headline, self.message, self.image])
+        body = ipywidgets.HBox([side, picture])
+        self._front = make_front(self._controls)
+        front = [] if self._front is None else [self._front]
+        if self._front is not None:
+            self._front.observe(self._fit, "view")
+        super().__init__([body, self.code_box, ipywidgets.HTML(style.sheet(*self._size)), *front])
+        for widget, part in (
+            (self, "explorer"),
+            (body, "body"),
+            (side, "controls"),
+            (picture, "picture"),
+            (self._chips, "presets"),
+            (buttons, "buttons"),
+            (self.verdict, "verdict"),
+            (self.headline, "headline"),
+            (self.message, "message"),
+            (self.code_box, "code"),
+        ):
             widget.add_class(f"resilab-{part}")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The value of each control."""
-        return {name: _exact(control.value) for name, control in self.controls.items()}
+        return {control.name: control.value for control in self._controls}
+
+    @property
+    def start_line(self) -> str:
+        """The present settings as an argument of `explore`: `start={...}`."""
+        return f"start={as_settings(self.settings)}"
+
+    def _control(self, name: str) -> Any:
+        for control in self._controls:
+            if control.name == name:
+                return control
+        raise ValueError(f"settings must be of controls, {', '.join(self.controls)}, got {name!r}")
 
     @property
     def code(self) -> str:
@@ -155,27 +218,57 @@ class Explorer(ipywidgets.VBox):
     def keep(self) -> None:
         """Keep the shown run behind the next ones."""
         with self._pace.lock:
-            self.baseline, self._kept_numbers = self.result, self.numbers
+            self.baseline, self._kept_numbers, self._kept_key = self.result, self.numbers, self._key
             self._draw()
         self._ask()  # a control may have moved meanwhile
 
     def reset(self) -> None:
-        """Set all controls back to where they started, and forget the kept run and the limits of the axes."""
+        """Set all controls back to where they started, and forget the kept run."""
         with self._pace.lock:
-            self.baseline, self._kept_numbers = None, {}
-            self.stage.restart()
+            self.baseline, self._kept_numbers, self._kept_key = None, {}, None
+            self._preset = None
+            self._put({control.name: control.start for control in self._controls})
             self._shown = None
-            self._is_held = True
-            try:
-                for control in self._controls:
-                    control.input.value = control.start
-            finally:
-                self._is_held = False
         self._ask()
+
+    def show_preset(self, name: str) -> None:
+        """Set the controls as the preset of this name says; those that it does not name go to their start."""
+        if name not in self._presets:
+            raise ValueError(f"name must be one of {list(self._presets)!r}, got {name!r}")
+        preset = self._presets[name]
+        with self._pace.lock:
+            self._put({control.name: preset.settings.get(control.name, control.start) for control in self._controls})
+            self._preset = preset
+            self._shown = None
+        self._ask()
+
+    def _put(self, settings: dict[str, Any]) -> None:
+        """Set several controls, which are then shown together."""
+        self._is_held = True
+        try:
+            for control in self._controls:
+                control.input.value = settings[control.name]
+        finally:
+            self._is_held = False
 
     def _changed(self, _: Any) -> None:
         if not self._is_held:  # else several controls change, and are shown together
+            self._preset = None
             self._ask()
+
+    def _hint(self, text: str) -> None:
+        """Say what is no error, beside what is shown."""
+        self.message.value = f'<span role="status">{html.escape(text)}</span>'
+
+    def _fit(self, change: Any) -> None:
+        """Draw as many dots as the page shows."""
+        view = change["new"]
+        dots = float(view.get("width", 0)) * float(view.get("ratio", 1)) / self._size[0]
+        dpi = 10 * round(min(max(dots, 60.0), 220.0) / 10)
+        if dots > 0 and abs(dpi - self.stage.dpi) >= 10:
+            with self._pace.lock:
+                self.stage = Stage(*self._size, dpi=dpi)
+                self._draw()
 
     def _ask(self) -> None:
         """Show the settings now, or as soon as a slow run lets."""
@@ -194,21 +287,28 @@ class Explorer(ipywidgets.VBox):
             self._say(f"{type(error).__name__}: {error}")
 
     def _show(self, settings: dict[str, Any]) -> None:
-        scenario = self._build(**settings)
-        result = self._play(scenario, settings)
-        before = self.result
-        self.result = result
+        asked = [control.asked for control in self._controls]
+        with warnings.catch_warnings(record=True) as hints:
+            warnings.simplefilter("default")
+            scenario = self._build(**settings)
+            key, result = self._play(scenario, settings)
+        before = self.result, self._key
+        self.result, self._key = result, key
         try:
             self._draw(self._numbers(result))
         except BaseException:
-            self.result = before
+            self.result, self._key = before
             raise
         self.scenario, self._shown = scenario, settings
         self._say(None)
+        if hints:
+            self._hint("; ".join(dict.fromkeys(str(each.message) for each in hints)))
         self._show_code(None)
+        if self._front is not None:
+            self._front.shown = asked
 
-    def _play(self, scenario: Any, settings: dict[str, Any]) -> Any:
-        """Run the scenario, or take what came of an equal one."""
+    def _play(self, scenario: Any, settings: dict[str, Any]) -> tuple[Any, Any]:
+        """Run the scenario, or take what came of an equal one; return what tells it from others, and the run."""
         key = scenario
         try:
             hash(key)
@@ -219,15 +319,36 @@ class Explorer(ipywidgets.VBox):
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
-        return self._cache[key]
+        return key, self._cache[key]
 
     def _draw(self, numbers: dict[str, str] | None = None) -> None:
-        picture = self.stage.render(self._paint)
-        self.numbers = self.numbers if numbers is None else numbers
+        numbers = self.numbers if numbers is None else numbers
+        key = self._key, self._kept_key, self.stage.dpi
+        if key not in self._pictures:
+            picture = self.stage.render(self._paint)
+            self._pictures[key] = picture, _in_words(self.stage, numbers, self._kept_numbers), panels_of(self.stage)
+            if len(self._pictures) > _CACHE_SIZE:
+                self._pictures.popitem(last=False)
+        self._pictures.move_to_end(key)
+        picture, words, panels = self._pictures[key]
+        self.numbers = numbers
         with self.image.hold_sync():  # one message
             self.image.value = picture
-            self.image.tooltip = _in_words(self.stage, self.numbers, self._kept_numbers)
-        self.headline.value = _table(self.numbers, self._kept_numbers)
+            self.image.tooltip = words
+        self.headline.value = table(self.numbers, self._kept_numbers)
+        self._say_verdict()
+        if self._front is not None:
+            with self._front.hold_sync():
+                self._front.panels = panels
+                self._front.story = story_of(self.result)
+
+    def _say_verdict(self) -> None:
+        against, name = (self._kept_numbers, "baseline") if self._kept_numbers else (self._start_numbers, "start")
+        line = verdict_line(changes(self.numbers, against), name)
+        if self._preset is not None and self._preset.says:
+            line = f"<i>{html.escape(self._preset.says)}</i><br>{line}"
+        if self.verdict.value != line:
+            self.verdict.value = line
 
     def _paint(self, figure: Any) -> None:
         if self._takes_baseline:
@@ -255,6 +376,19 @@ class Explorer(ipywidgets.VBox):
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
         numbers = ", ".join(f"{name} {text}" for name, text in self.numbers.items())
         return f"Explorer({settings}): {numbers}"
+
+    def _ipython_display_(self) -> None:
+        """Show a still picture and the explorer; where that is alive, the page hides the still picture.
+
+        A notebook that was saved and is opened without a kernel, or read where there are no widgets,
+        has the picture.
+        """
+        from IPython.display import publish_display_data
+
+        data = self._repr_mimebundle_()
+        still = {"image/png": data.pop("image/png"), "text/plain": "Picture of the explorer"}
+        publish_display_data(still)  # type: ignore[no-untyped-call]
+        publish_display_data(data)  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add the picture and the numbers, for readers that show no widgets."""
@@ -284,7 +418,10 @@ def headline(result: Any) -> dict[str, str]:
     numbers = summary(result)
     texts = {"requests": f"{numbers['requests']:.0f}", "success": f"{numbers['success_rate']:.1%}"}
     texts |= {word: f"{numbers[f'{word}_rate']:.1%}" for word in ("degraded", "rejected", "timeout", "failure")}
-    texts |= {name: f"{numbers[name]:.2f} s" for name in ("p50", "p99")}
+    columns = result.columns
+    latency = (columns["end"] - columns["arrival"])[columns["outcome"] == SUCCESS]
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        texts[f"{name} of successes"] = f"{np.quantile(latency, share):.2f} s" if len(latency) else "none"
     texts["calls per request"] = f"{numbers['amplification']:.2f}"
     return texts
 
@@ -294,18 +431,15 @@ def _name(function: Callable[..., Any], otherwise: str) -> str:
     return name if name.isidentifier() else otherwise
 
 
-def _exact(value: Any) -> Any:
-    """Return the number that was meant: sliders count their steps up, and come to 0.30000000000000004."""
-    return float(f"{value:.12g}") if isinstance(value, float) else value
-
-
 def _defaults(build: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(build).parameters.values()
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
-def _button(text: str, tooltip: str, action: Callable[[], None]) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=text, tooltip=tooltip, layout={"width": "150px"})
+def _button(text: str, tooltip: str, action: Callable[[], None], *, chip: bool = False) -> ipywidgets.Button:
+    button = ipywidgets.Button(description=text, tooltip=tooltip or text, layout={"width": "auto"})
+    if chip:
+        button.add_class("resilab-chip")
     button.on_click(lambda _: action())
     return button
 
@@ -322,15 +456,3 @@ def _in_words(figure: Any, numbers: dict[str, str], kept: dict[str, str]) -> str
         if texts:
             lines.append(f"{name}: " + ", ".join(f"{label} {text}" for label, text in texts.items()))
     return "\n".join(lines)
-
-
-def _table(numbers: dict[str, str], kept: dict[str, str]) -> str:
-    cell = 'style="padding:1px 10px;text-align:right"'
-    head = "".join(f'<th scope="col" {cell}>{html.escape(name)}</th>' for name in numbers)
-
-    def row(title: str, texts: dict[str, str]) -> str:
-        cells = "".join(f"<td {cell}>{html.escape(str(texts.get(name, '')))}</td>" for name in numbers)
-        return f'<tr><th scope="row" {cell}>{title}</th>{cells}</tr>'
-
-    rows = row("now", numbers) + (row("baseline", kept) if kept else "")
-    return f'<table role="status" aria-label="headline numbers"><tr><td></td>{head}</tr>{rows}</table>'

@@ -103,3 +103,19 @@ def test_moves_of_an_explorer_seldom_need_a_new_layout():
     assert (stage.full_draws, whole.full_draws) == (2, 4)
     for one, other in zip(stage.axes, whole.axes, strict=True):
         assert np.abs(one.bbox.extents - other.bbox.extents).max() < 6, "a panel moved"
+
+
+def test_bars_of_before_are_gone_from_the_legend():
+    """Bars and error bars are kept in containers too, of which a legend reads its entries."""
+    stage = Stage(4, 3, dpi=50)
+
+    def bars(figure):
+        ax = figure.subplots()
+        ax.bar([0, 1], [1, 2], label="orders")
+        ax.legend()
+
+    for _ in range(5):
+        stage.render(bars)
+    (ax,) = stage.axes
+    assert len(ax.containers) == 1
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["orders"]

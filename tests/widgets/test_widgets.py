@@ -92,13 +92,13 @@ def test_long_list_has_a_slider_for_the_keyboard_and_a_menu_with_the_label():
 def test_picture_says_in_words_what_it_shows(explorer):
     """Its text names the axes, and has the numbers of the run and of the kept one."""
     explorer.keep()
-    kept = explorer.numbers["p50"]
+    kept = explorer.numbers["p50 of successes"]
     explorer.controls["workers"].value = 1
     axes, now, baseline = explorer.image.tooltip.split("\n")
     assert "latency (s) over time of arrival (s)" in axes
     assert now.startswith("now: requests")
-    assert f"p50 {explorer.numbers['p50']}" in now
-    assert f"p50 {kept}" in baseline
+    assert f"p50 of successes {explorer.numbers['p50 of successes']}" in now
+    assert f"p50 of successes {kept}" in baseline
     explorer.reset()
     assert "baseline" not in explorer.image.tooltip
 

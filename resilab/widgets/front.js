@@ -1,0 +1,196 @@
+// What an explorer shows at once, or without a kernel: a picture that is out of date is dimmed,
+// and a cursor walks through the time of all its panels. The saved page uses the cursor too.
+
+export function cursor(frame, image, read) {
+  // read() gives {panels, story}; returns {move(time), redraw()}
+  const lines = [];
+  const bar = document.createElement("div");
+  bar.className = "resilab-now";
+  const play = document.createElement("button");
+  play.type = "button";
+  play.textContent = "▶ play";
+  play.title = "let the time of the run pass; in the picture, move the mouse or press [ and ]";
+  const words = document.createElement("span");
+  words.setAttribute("aria-live", "off");
+  bar.append(play, words);
+  frame.after(bar);
+  let time = null;
+  let timer = null;
+  const draw = () => {
+    const { panels, story } = read();
+    bar.style.display = panels.length ? "" : "none";
+    while (lines.length < panels.length) {
+      const line = document.createElement("div");
+      line.className = "resilab-cursor";
+      frame.append(line);
+      lines.push(line);
+    }
+    lines.forEach((line, number) => {
+      const panel = panels[number];
+      const isIn = panel && time !== null && time >= panel.low && time <= panel.high;
+      line.style.display = isIn ? "block" : "none";
+      if (!isIn) return;
+      const share = panel.left + ((panel.right - panel.left) * (time - panel.low)) / (panel.high - panel.low);
+      line.style.left = `${image.offsetLeft + share * image.offsetWidth}px`;
+      line.style.top = `${image.offsetTop + panel.top * image.offsetHeight}px`;
+      line.style.height = `${(panel.bottom - panel.top) * image.offsetHeight}px`;
+    });
+    if (time === null) words.textContent = "";
+    else {
+      const what = story.words ? story.words[Math.min(story.words.length - 1, Math.floor(time / story.step))] : "";
+      words.textContent = `t = ${time.toFixed(1)} s${what ? ": " + what : ""}`;
+    }
+  };
+  const span = () => {
+    const panels = read().panels;
+    return [Math.min(...panels.map((each) => each.low)), Math.max(...panels.map((each) => each.high))];
+  };
+  const move = (to) => {
+    time = to;
+    draw();
+  };
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "▶ play";
+  };
+  image.addEventListener("mousemove", (event) => {
+    const box = image.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width;
+    const y = (event.clientY - box.top) / box.height;
+    const panel = read().panels.find((each) => x >= each.left && x <= each.right && y >= each.top && y <= each.bottom);
+    if (!panel) return;
+    stop();
+    move(panel.low + ((panel.high - panel.low) * (x - panel.left)) / (panel.right - panel.left));
+  });
+  const step = (by) => {
+    const [low, high] = span();
+    stop();
+    move(Math.min(high, Math.max(low, (time ?? low) + (by * (high - low)) / 120)));
+  };
+  play.addEventListener("keydown", (event) => {
+    const by = { "[": -1, "]": 1, ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by) {
+      step(by);
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+  play.addEventListener("click", () => {
+    if (timer) return stop();
+    const [low, high] = span();
+    if (time === null || time >= high) time = low;
+    play.textContent = "❚❚ pause";
+    timer = setInterval(() => {
+      if (!play.isConnected || time >= high) return stop();
+      move(Math.min(high, time + (high - low) / 160));
+    }, 50);
+  });
+  draw();
+  return { move, redraw: draw };
+}
+
+function same(one, other) {
+  return one === other || (typeof one === "number" && typeof other === "number" && Math.abs(one - other) < 1e-12);
+}
+
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+
+// Jupyter Notebook takes the arrow keys before a slider sees them; the window sees them first.
+function moveByArrows(root, inputs) {
+  const sliders = inputs.filter((each) => each.get("_model_name").endsWith("SliderModel"));
+  const move = (event) => {
+    const handle = event.target.closest?.(".noUi-handle");
+    if (!(event.key in STEPS) || !handle || !root.contains(handle) || event.ctrlKey || event.altKey || event.metaKey) return;
+    const slider = sliders[[...root.querySelectorAll(".noUi-handle")].indexOf(handle)];
+    if (!slider) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const labels = slider.get("_options_labels");
+    const [name, low, high, step] = labels
+      ? ["index", 0, labels.length - 1, 1]
+      : ["value", slider.get("min"), slider.get("max"), slider.get("step")];
+    const steps = Math.round((slider.get(name) - low) / step) + STEPS[event.key];
+    const value = Math.min(high, Math.max(low, +(low + steps * step).toPrecision(12)));
+    if (value === slider.get(name)) return;
+    slider.set(name, value);
+    slider.save_changes();
+  };
+  window.addEventListener("keydown", move, true);
+  return () => window.removeEventListener("keydown", move, true);
+}
+
+async function render({ model, el }) {
+  el.style.display = "none";
+  const inputs = await Promise.all(
+    model.get("inputs").map((each) => model.widget_manager.get_model(each.replace("IPY_MODEL_", "")))
+  );
+  const isOff = { value: false };
+  let root = null;
+  let time = null;
+  let forget = () => {};
+  const asked = () => inputs.map((each) => (each.get("_options_labels") !== undefined ? each.get("index") : each.get("value")));
+  const mark = () => {
+    const shown = model.get("shown");
+    if (root) root.classList.toggle("resilab-stale", asked().some((each, number) => !same(each, shown[number])));
+  };
+  const begin = () => {
+    if (isOff.value) return;
+    root = el.closest(".resilab-explorer");
+    const image = root?.querySelector(".resilab-picture img");
+    if (!image) return void requestAnimationFrame(begin);
+    el.closest(".jp-OutputArea")
+      ?.querySelectorAll(":scope > .jp-OutputArea-child:has(> .jp-RenderedImage)")
+      .forEach((each) => (each.style.display = "none")); // the still picture, for readers without a kernel
+    forget = moveByArrows(root, inputs);
+    const labels = model.get("labels");
+    const name = () =>
+      root.querySelectorAll(".resilab-controls .noUi-handle").forEach((handle) => {
+        const row = handle.closest(".widget-vbox");
+        const label = row?.querySelector("label")?.textContent;
+        handle.setAttribute("aria-label", label || labels[0] || "");
+      });
+    name();
+    setTimeout(name, 500);
+    const dark = () => {
+      const colour = getComputedStyle(document.body).getPropertyValue("--jp-layout-color0").trim();
+      const isDark = document.body.dataset.jpThemeLight === "false" || /^#?(1|2|0)[0-9a-f]/i.test(colour.replace("#", ""));
+      root.classList.toggle("resilab-dark", isDark);
+      return isDark;
+    };
+    const frame = document.createElement("div");
+    frame.className = "resilab-frame";
+    image.before(frame);
+    frame.append(image);
+    time = cursor(frame, image, () => ({ panels: model.get("panels"), story: model.get("story") }));
+    let waiting = null;
+    const tell = () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => {
+        const width = Math.round(frame.clientWidth / 20) * 20;
+        if (!width) return;
+        const view = { width, ratio: window.devicePixelRatio || 1, dark: dark() };
+        if (JSON.stringify(view) !== JSON.stringify(model.get("view"))) {
+          model.set("view", view);
+          model.save_changes();
+        }
+        time.redraw();
+      }, 150);
+    };
+    new ResizeObserver(tell).observe(frame);
+    new MutationObserver(dark).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    dark();
+    mark();
+  };
+  inputs.forEach((each) => each.on("change:value change:index", mark));
+  model.on("change:shown", mark);
+  model.on("change:panels change:story", () => time?.redraw());
+  begin();
+  return () => {
+    isOff.value = true;
+    forget();
+    inputs.forEach((each) => each.off("change:value change:index", mark));
+  };
+}
+
+export default { render };

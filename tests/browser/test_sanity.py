@@ -1,0 +1,104 @@
+"""An explorer is whole at every width, honest without a kernel, and has a cursor of time; in a real browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .laboratory import Laboratory, choose, run_all, settle
+from .test_explorer import EXPLORER
+
+pytestmark = pytest.mark.browser
+
+INSIDE = """(root, picture) => {
+    const [outer, inner] = [root.getBoundingClientRect(), picture.getBoundingClientRect()];
+    return inner.width > 200 && inner.left >= outer.left - 1 && inner.right <= outer.right + 1;
+}"""
+
+
+@pytest.mark.parametrize("width", [1024, 1440, 2560])
+def test_picture_fits_every_width(width: int, page: Any, laboratory: Laboratory) -> None:
+    """The picture keeps its shape, nothing is cut off, and at 150 % too."""
+    run_all(page, laboratory.add("widths.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    image = explorer.locator(".resilab-picture img")
+    image.wait_for()
+    for zoom in (1.0, 1.5):
+        page.set_viewport_size({"width": round(width / zoom), "height": round(900 / zoom)})
+        page.wait_for_timeout(600)
+        settle(page)
+        shape = image.evaluate("each => [each.naturalWidth / each.naturalHeight, each.clientWidth / each.clientHeight]")
+        assert shape[0] == pytest.approx(shape[1], rel=0.02)
+        assert explorer.evaluate(INSIDE, image.element_handle())
+
+
+def test_one_screen_holds_controls_verdict_and_picture(page: Any, laboratory: Laboratory) -> None:
+    """At 1440 x 900 nothing has to be scrolled."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    run_all(page, laboratory.add("screen.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    explorer.locator(".resilab-picture img").wait_for()
+    page.wait_for_timeout(600)
+    assert explorer.bounding_box()["height"] < 700
+
+
+def test_picture_of_a_dead_kernel_is_dimmed_at_once(page: Any, laboratory: Laboratory) -> None:
+    """Whoever moves a control without a kernel sees that the picture is not that of the controls."""
+    run_all(page, laboratory.add("dead.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    explorer.locator(".resilab-picture img").wait_for()
+    page.wait_for_timeout(500)
+    settle(page)
+    assert "resilab-stale" not in explorer.get_attribute("class")
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.wait_for_timeout(500)
+    took = page.evaluate(
+        """async () => {
+            const handle = document.querySelector('.resilab-explorer .noUi-handle');
+            handle.focus();
+            const began = performance.now();
+            handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+            while (!document.querySelector('.resilab-stale')) {
+                await new Promise(requestAnimationFrame);
+                if (performance.now() - began > 3000) return -1;
+            }
+            return performance.now() - began;
+        }"""
+    )
+    assert took >= 0
+
+
+def test_saved_picture_is_there_without_a_kernel(page: Any, laboratory: Laboratory) -> None:
+    """A notebook that was run, saved and opened again shows a picture."""
+    address = laboratory.add("saved.ipynb", [EXPLORER])
+    run_all(page, address)
+    page.locator(".resilab-explorer .resilab-picture img").wait_for()
+    assert page.locator(".jp-RenderedImage img:visible").count() == 0, "two pictures where one is alive"
+    choose(page, "File", "docmanager:save")
+    page.wait_for_timeout(1500)
+    laboratory.end_kernels()
+    page.goto(address.replace("&reset", ""), wait_until="domcontentloaded")
+    page.locator(".jp-RenderedImage img, .resilab-picture img").first.wait_for()
+
+
+def test_cursor_walks_through_time(page: Any, laboratory: Laboratory) -> None:
+    """Over the picture, the page says what happened then; play lets time pass; keys step."""
+    run_all(page, laboratory.add("cursor.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    image = explorer.locator(".resilab-picture img")
+    image.wait_for()
+    page.wait_for_timeout(600)
+    settle(page)
+    box = image.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.25 * box["height"])
+    words = explorer.locator(".resilab-now span")
+    assert re.match(r"t = \d+\.\d s: .*queue \d+", words.inner_text())
+    assert explorer.locator(".resilab-cursor:visible").count() == 3
+    before = words.inner_text()
+    explorer.locator(".resilab-now button").focus()
+    page.keyboard.press("]")
+    assert words.inner_text() != before
+    page.keyboard.press("Enter")
+    page.wait_for_function("([each, text]) => each.textContent !== text", arg=[words.element_handle(), before])
