@@ -7,13 +7,15 @@ import html
 import inspect
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import traitlets
+from tqdm.auto import tqdm
 
 from ..lab.metrics import summary
 from ..lab.records import SUCCESS
@@ -22,7 +24,7 @@ from ..lab.run import simulate
 from ..plots import overview
 from ..plots.stage import Stage
 from ..validation import whole
-from . import style
+from . import page, style
 from .code import as_code, as_settings
 from .controls import make_controls
 from .front import make_front
@@ -202,6 +204,59 @@ class Explorer(ipywidgets.VBox):
     def start_line(self) -> str:
         """The present settings as an argument of `explore`: `start={...}`."""
         return f"start={as_settings(self.settings)}"
+
+    def save_html(
+        self,
+        path: str | Path,
+        title: str = "",
+        *,
+        states: int = 200,
+        values: dict[str, Sequence[Any]] | None = None,
+        progress: bool = True,
+    ) -> Path:
+        """Write the explorer as one file that needs no server, no network and no Python.
+
+        Every setting of a grid is played before: the page has the same controls, presets,
+        verdict and time cursor, and its address holds the setting. The verdict is against
+        the setting that the page starts with, which is the present one.
+
+        Args:
+            path: The file, such as "page.html".
+            title: What stands above it; "" is the first line of the build function's documentation.
+            states: Settings at most; about 20 kB each. Sliders get as many values as fit.
+            values: Values by control, instead of those that are spread evenly.
+            progress: Whether to show a bar.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: A value is impossible, or the menus alone have more settings.
+        """
+        choices = page.choose(self._controls, values or {}, whole("states", states, minimum=1))
+        stage, start = Stage(*self._size, dpi=90), None
+        asked = {choice.control.name: choice.values[choice.start] for choice in choices}
+        made = []
+        for settings in [asked, *tqdm(page.settings_of(choices), desc="settings", disable=not progress)]:
+            _, result = self._play(self._build(**settings), settings)
+            numbers = self._numbers(result)
+            if start is None:  # what the others are held against
+                start = numbers
+                continue
+            picture = stage.render(partial(self._plot, result))
+            made.append(
+                {
+                    "picture": page.shrink(picture),
+                    "alt": _in_words(stage, numbers, {}),
+                    "table": table(numbers, {}),
+                    "verdict": verdict_line(changes(numbers, start), "start"),
+                    "panels": panels_of(stage),
+                    "story": story_of(result),
+                }
+            )
+        title = title or (inspect.getdoc(self._build) or "An explorer of resilience").splitlines()[0]
+        footer = f"Each setting is one run with seed {self._seed}, simulated with resilab."
+        return page.write_page(path, title, footer, self._size, choices, self._presets.values(), made)
 
     def _control(self, name: str) -> Any:
         for control in self._controls:

@@ -90,6 +90,18 @@ export function cursor(frame, image, read) {
   return { move, redraw: draw };
 }
 
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = Object.assign(document.createElement("textarea"), { value: text }); // no clipboard without a secure page
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
 function same(one, other) {
   return one === other || (typeof one === "number" && typeof other === "number" && Math.abs(one - other) < 1e-12);
 }
