@@ -148,7 +148,8 @@ class Control:
 
     def _make_row(self) -> None:
         self.input.layout = ipywidgets.Layout(width="auto", margin="0 8px")
-        self.row = ipywidgets.VBox([self.box, self.input])
+        self.strip = ipywidgets.HTML(layout={"display": "none"})
+        self.row = ipywidgets.VBox([self.box, self.input, self.strip])
 
     def _make_menu(self, wanted: list[Any] | dict[str, Any], default: Any) -> None:
         pairs = list(wanted.items()) if isinstance(wanted, dict) else [(_words(each), each) for each in wanted]

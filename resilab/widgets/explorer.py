@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import inspect
+import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,24 +19,32 @@ import numpy as np
 import traitlets
 from tqdm.auto import tqdm
 
+from ..experiments.recommendation import Recommendation
+from ..experiments.slo import SLO
 from ..lab.metrics import summary
 from ..lab.records import SUCCESS
 from ..lab.result import Result
 from ..lab.run import simulate
 from ..plots import overview
 from ..plots.stage import Stage
-from ..validation import whole
+from ..validation import instance, whole
 from . import page, style
 from .code import as_code, as_settings
 from .controls import make_controls
+from .evidence import intervals, spread, widths_of_differences, witness
+from .finding import find, of_the_policy, strip
 from .front import make_front
-from .pace import Pace
+from .idle import Idle
+from .pace import Pace, loop_of_page_message
 from .panels import panels_of, story_of
 from .presets import Preset, make_presets
 from .verdict import changes, table, verdict_line
 
 _CACHE_SIZE = 64
 _MOST_NUMBERS = 9
+SEEDS = 12
+"""Seeds that are played while nobody moves a control."""
+_SEARCHING = '<span role="status">searching ...</span>'
 _WORKING = '<span role="status">working ...</span>'
 
 
@@ -49,6 +59,7 @@ def explore(
     dpi: float = 80,
     presets: dict[str, Any] | None = None,
     start: dict[str, Any] | None = None,
+    slo: SLO | None = None,
     **controls: Any,
 ) -> Explorer:
     """Return an explorer: controls for the parameters of a scenario, and what comes of them.
@@ -69,6 +80,8 @@ def explore(
             storm": ({"retries": 4}, "Five times the load: the service stays down.")}`.
             Controls that a preset does not name go back to where they started.
         start: Settings to start with, as `explorer.start_line` writes them.
+        slo: What must hold: gives a button that finds the best setting of a control, or of two,
+            while all others stay, and shows along their sliders where the objective holds.
         **controls: For each parameter (low, high) or (low, high, step) or a `Slider`, a
             list of choices, a dict of names and values, True or False, or a widget of your
             own. Up to five choices are buttons, more are a menu with a slider. A control
@@ -83,7 +96,7 @@ def explore(
         >>> explorer.numbers["p50 of successes"]
         '1.15 s'
     """
-    return Explorer(build, plot, run, numbers, seed, size, dpi, controls, presets, start)
+    return Explorer(build, plot, run, numbers, seed, size, dpi, controls, presets, start, slo)
 
 
 class Explorer(ipywidgets.VBox):
@@ -99,6 +112,7 @@ class Explorer(ipywidgets.VBox):
         baseline: The run that is kept behind it, or None.
         numbers: The headline numbers: label and text.
         presets: The button of each preset; `click()` shows it.
+        recommendation: What `find` has found last, or None.
         error: What is wrong with the present setting, in words, or None.
         image: The picture, an `ipywidgets.Image`; what it shows stands in its `tooltip`,
             for readers who do not see it.
@@ -117,6 +131,7 @@ class Explorer(ipywidgets.VBox):
         controls: dict[str, Any],
         presets: dict[str, Any] | None = None,
         start: dict[str, Any] | None = None,
+        slo: SLO | None = None,
     ) -> None:
         whole("seed", seed)
         self._build = build
@@ -142,6 +157,12 @@ class Explorer(ipywidgets.VBox):
         self.error: str | None = None
         self._is_held = False
         self._pace = Pace(self._refresh)
+        self._idle = Idle(self._open_questions)
+        self._scenarios: dict[Any, Any] = {}  # of the shown run and of what it is held against, by key
+        self._seen: dict[Any, dict[int, dict[str, str]]] = {}  # numbers by key and seed
+        self._start_key: Any = None
+        self._slo = None if slo is None else instance("slo", slo, SLO)
+        self.recommendation: Recommendation | None = None
         self._make_widgets(controls)
         self._presets = make_presets(presets or {}, self._controls)
         self.presets = {
@@ -152,8 +173,10 @@ class Explorer(ipywidgets.VBox):
         for name, value in (start or {}).items():
             self._control(name).input.value = self._control(name).check(value)
         self._show(self.settings)
-        self._start_numbers = self.numbers
+        self._start_numbers, self._start_key = self.numbers, self._key
         self._say_verdict()
+        if self._slo is not None:
+            self._offer_search()
         for control in self._controls:
             control.start = control.input.value
             control.input.observe(self._changed, "value")
@@ -173,7 +196,15 @@ class Explorer(ipywidgets.VBox):
         self.code_box = ipywidgets.HTML()
         self._chips = ipywidgets.HBox()
         buttons = ipywidgets.HBox([self.keep_button, self.reset_button, self.code_button])
-        side = ipywidgets.VBox([self._chips, *(control.row for control in self._controls), buttons])
+        self.find_button = _button("Find best", "Search the setting that meets the objective", self._find_chosen)
+        self.jump_button = _button("Jump there", "Set the controls to what was found", self.jump)
+        self.jump_button.disabled = True
+        self._find_menu = ipywidgets.Dropdown(description="find best")
+        self._find_words = ipywidgets.HTML()
+        search = ipywidgets.HBox([self.find_button, self.jump_button])
+        self._search = ipywidgets.VBox([self._find_menu, search, self._find_words])
+        rows = [control.row for control in self._controls]
+        side = ipywidgets.VBox([self._chips, *rows, buttons, *([] if self._slo is None else [self._search])])
         picture = ipywidgets.VBox([self.verdict, self.headline, self.message, self.image])
         body = ipywidgets.HBox([side, picture])
         self._front = make_front(self._controls)
@@ -188,6 +219,8 @@ class Explorer(ipywidgets.VBox):
             (picture, "picture"),
             (self._chips, "presets"),
             (buttons, "buttons"),
+            (search, "buttons"),
+            (self._search, "search"),
             (self.verdict, "verdict"),
             (self.headline, "headline"),
             (self.message, "message"),
@@ -204,6 +237,91 @@ class Explorer(ipywidgets.VBox):
     def start_line(self) -> str:
         """The present settings as an argument of `explore`: `start={...}`."""
         return f"start={as_settings(self.settings)}"
+
+    def find(self, *names: str, slo: SLO | None = None, **options: Any) -> Recommendation:
+        """Find the best setting of some controls while all others stay, and show along their sliders where it holds.
+
+        Args:
+            *names: Controls that change the policy and nothing else, one or more.
+            slo: What must hold. None is that of the explorer.
+            **options: As of `recommend`: minimize, stress, confidence, budget (600 runs), seed, n_jobs ...
+
+        Returns:
+            The recommendation, which is also `explorer.recommendation`.
+
+        Raises:
+            ValueError: No objective, no control, or one that changes more than the policy.
+        """
+        found = self._look_for(names, self.settings, slo or self._slo, options)
+        self._show_found(names, found)
+        return found
+
+    def _look_for(self, names: Sequence[str], settings: dict[str, Any], slo: Any, options: Any) -> Recommendation:
+        if slo is None:
+            raise ValueError("slo must be given, to find or to explore: what is best depends on it; got None")
+        chosen = [self._control(name) for name in names]
+        possible = of_the_policy(self._build, self._controls, settings)
+        for control in chosen:
+            if control not in possible:
+                words = ", ".join(each.name for each in possible) or "none"
+                raise ValueError(f"names must be of controls of the policy alone, {words}, got {control.name!r}")
+        if not chosen:
+            raise ValueError("names must be one control at least, got none")
+        return find(self._build, chosen, settings, instance("slo", slo, SLO), **options)
+
+    def _show_found(self, names: Sequence[str], found: Recommendation) -> None:
+        self.recommendation = found
+        self.jump_button.disabled = found.choice is None
+        self._find_words.value = html.escape(found.verdict)
+        reach = found.margins.set_index("what") if found.choice else None
+        for control in self._controls:
+            if reach is not None and control.name in reach.index and hasattr(control, "_slider"):
+                row = reach.loc[control.name]
+                control.strip.value = strip(control, row.holds_from, row.holds_to, row.now, control.value)
+                control.strip.layout.display = ""
+            elif hasattr(control, "strip"):
+                control.strip.layout.display = "none"
+
+    def jump(self) -> None:
+        """Set the controls to what `find` has found."""
+        if self.recommendation is None or self.recommendation.choice is None:
+            raise ValueError("find must have found a setting to jump to, got none")
+        with self._pace.lock:
+            self._put(self.settings | self.recommendation.choice)
+        self._ask()
+
+    def _offer_search(self) -> None:
+        possible = of_the_policy(self._build, self._controls, self.settings)
+        single = [(each.label(unit=""), (each.name,)) for each in possible]
+        pairs = [(f"{one[0]} and {two[0]}", one[1] + two[1]) for one, two in itertools.combinations(single, 2)]
+        self._find_menu.options = single + pairs
+        if not single:
+            self.find_button.disabled = True
+            self._find_words.value = "No control changes the policy alone: there is nothing to choose."
+
+    def _find_chosen(self) -> None:
+        """Search in another thread where there is a page to keep alive, else here."""
+        names, settings, loop = self._find_menu.value, self.settings, loop_of_page_message()
+        self.find_button.disabled = True
+        self._find_words.value = _SEARCHING
+
+        def show(done: Any) -> None:
+            self.find_button.disabled = False
+            try:
+                self._show_found(names, done.result())
+            except Exception as error:
+                self._find_words.value = html.escape(f"{type(error).__name__}: {error}")
+
+        job = partial(self._look_for, names, settings, self._slo, {})
+        if loop is not None:
+            loop.run_in_executor(None, job).add_done_callback(show)
+            return
+        done: Future[Recommendation] = Future()
+        try:
+            done.set_result(job())
+        except Exception as error:
+            done.set_exception(error)
+        show(done)
 
     def save_html(
         self,
@@ -355,12 +473,46 @@ class Explorer(ipywidgets.VBox):
             self.result, self._key = before
             raise
         self.scenario, self._shown = scenario, settings
+        self._scenarios[key] = scenario
+        self._seen.setdefault(key, {})[self._seed] = self.numbers
         self._say(None)
         if hints:
             self._hint("; ".join(dict.fromkeys(str(each.message) for each in hints)))
         self._show_code(None)
         if self._front is not None:
             self._front.shown = asked
+        loop = loop_of_page_message()
+        if loop is not None:
+            self._idle.restart(loop)
+
+    def gather(self, seeds: int = SEEDS) -> dict[str, str]:
+        """Play the shown setting, and what it is held against, under more seeds; show the intervals.
+
+        In a page this happens by itself while nobody moves a control, in a process of its own.
+
+        Args:
+            seeds: How many seeds, with the one of the explorer as the first.
+
+        Returns:
+            Mean and half the width of its 95 % interval, by label.
+        """
+        for function, arguments, take in self._open_questions(whole("seeds", seeds, minimum=2)):
+            take(function(*arguments))
+        return intervals(self._seen[self._key])
+
+    def _open_questions(self, seeds: int = SEEDS) -> Iterator[tuple[Any, ...]]:
+        """Return which seeds of which setting are still to be played."""
+        against = self._start_key if self._kept_key is None else self._kept_key
+        for seed in range(self._seed + 1, self._seed + seeds):
+            for key in dict.fromkeys((self._key, against)):
+                seen = self._seen.setdefault(key, {})
+                if seed not in seen and key in self._scenarios:
+                    arguments = self._run, self._numbers, self._scenarios[key], seed
+                    yield witness, arguments, partial(self._hear, seen, seed)
+
+    def _hear(self, seen: dict[int, dict[str, str]], seed: int, numbers: dict[str, str]) -> None:
+        seen[seed] = numbers
+        self._say_numbers()
 
     def _play(self, scenario: Any, settings: dict[str, Any]) -> tuple[Any, Any]:
         """Run the scenario, or take what came of an equal one; return what tells it from others, and the run."""
@@ -390,16 +542,23 @@ class Explorer(ipywidgets.VBox):
         with self.image.hold_sync():  # one message
             self.image.value = picture
             self.image.tooltip = words
-        self.headline.value = table(self.numbers, self._kept_numbers)
-        self._say_verdict()
+        self._say_numbers()
         if self._front is not None:
             with self._front.hold_sync():
                 self._front.panels = panels
                 self._front.story = story_of(self.result)
 
+    def _say_numbers(self) -> None:
+        seen = self._seen.get(self._key, {})
+        rows = table(self.numbers, self._kept_numbers, intervals(seen))
+        self.headline.value = rows + (spread(seen) if len(seen) > 1 else "")
+        self._say_verdict()
+
     def _say_verdict(self) -> None:
         against, name = (self._kept_numbers, "baseline") if self._kept_numbers else (self._start_numbers, "start")
-        line = verdict_line(changes(self.numbers, against), name)
+        other = self._seen.get(self._kept_key if self._kept_numbers else self._start_key, {})
+        widths = widths_of_differences(self._seen.get(self._key, {}), other)
+        line = verdict_line(changes(self.numbers, against, widths), name)
         if self._preset is not None and self._preset.says:
             line = f"<i>{html.escape(self._preset.says)}</i><br>{line}"
         if self.verdict.value != line:

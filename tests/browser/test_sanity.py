@@ -102,3 +102,45 @@ def test_cursor_walks_through_time(page: Any, laboratory: Laboratory) -> None:
     assert words.inner_text() != before
     page.keyboard.press("Enter")
     page.wait_for_function("([each, text]) => each.textContent !== text", arg=[words.element_handle(), before])
+
+
+def test_evidence_comes_while_nobody_moves(page: Any, laboratory: Laboratory) -> None:
+    """The numbers gain an interval, the picture stays, and a click shows every seed."""
+    run_all(page, laboratory.add("evidence.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    image = explorer.locator(".resilab-picture img")
+    image.wait_for()
+    explorer.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    before = image.get_attribute("src")
+    page.wait_for_function("() => document.querySelector('.resilab-headline').textContent.includes('12 seeds')")
+    assert "±" in explorer.locator(".resilab-headline").inner_text()
+    assert image.get_attribute("src") == before
+    details = explorer.locator("details")
+    details.locator("summary").click()
+    assert details.locator("tr:visible").count() == 13
+
+
+SEARCH = """
+import resilab as rl
+
+def build(retries=0, failure_rate=0.2):
+    service = rl.Service(50, 0.05, failure_rate=failure_rate)
+    return rl.Scenario(rl.Poisson(20), service, rl.Retry(retries, initial_delay=0.01), duration=20.0)
+
+rl.explore(build, retries=(0, 5), failure_rate=(0.0, 0.5), slo=rl.SLO(within=1.0, answered=0.97))
+"""
+
+
+def test_best_is_found_while_the_page_lives(page: Any, laboratory: Laboratory) -> None:
+    """The search shows where the objective holds along the slider, and a button goes there."""
+    run_all(page, laboratory.add("search.ipynb", [SEARCH]))
+    explorer = page.locator(".resilab-explorer")
+    explorer.locator(".resilab-picture img").wait_for()
+    explorer.get_by_role("button", name="Find best").click()
+    explorer.locator(".resilab-strip").wait_for()
+    explorer.get_by_role("button", name="Jump there").click()
+    settle(page)
+    assert explorer.locator('input[type="number"]').first.input_value() == "2"
+    assert errors(page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 
 import resilab as rl
@@ -240,3 +241,44 @@ def test_story_says_what_happened_when():
 def test_story_of_another_kind_of_run_is_empty():
     """There is only the cursor then."""
     assert story_of(object()) == {}
+
+
+def test_more_seeds_give_intervals_and_take_the_colour_of_luck():
+    """Mean and interval of each number; a difference that is within its interval is grey."""
+    explorer = make()
+    explorer.controls["rate"].value = 20.5
+    found = explorer.gather(seeds=6)
+    shares = [rl.simulate(build(rate=20.5), seed=seed).summary()["success_rate"] for seed in range(1, 7)]
+    mean, width = found["success"].split("% ± ")
+    assert float(mean) == pytest.approx(100 * sum(shares) / 6, abs=0.1)
+    interval = rl.experiments.statistics.mean_interval(100 * np.array(shares))
+    assert float(width) == pytest.approx((interval.high - interval.low) / 2, abs=0.1)
+    assert "6 seeds" in explorer.headline.value
+    assert GOOD not in explorer.verdict.value
+    assert BAD not in explorer.verdict.value
+    explorer.controls["workers"].value = 1
+    explorer.gather(seeds=6)
+    assert BAD in explorer.verdict.value
+
+
+def test_evidence_is_not_played_twice():
+    """What was gathered stays, also when the setting was left and comes back."""
+    played = []
+
+    def run(scenario, seed):
+        played.append((scenario, seed))
+        return rl.simulate(scenario, seed=seed)
+
+    explorer = make(run=run)
+    explorer.gather(seeds=3)
+    explorer.controls["workers"].value = 1
+    explorer.gather(seeds=3)
+    explorer.controls["workers"].value = 3
+    explorer.gather(seeds=3)
+    assert len(played) == len(set(played)) == 6
+
+
+def test_number_of_seeds_is_checked():
+    """One seed has no interval."""
+    with pytest.raises(ValueError, match="seeds must be >= 2, got 1"):
+        make().gather(seeds=1)

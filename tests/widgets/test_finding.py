@@ -1,0 +1,82 @@
+"""Find best: which controls can be chosen, what is found, and where it holds along a slider."""
+
+from __future__ import annotations
+
+import pytest
+
+import resilab as rl
+
+SLO = rl.SLO(within=1.0, answered=0.97)
+
+
+def build(retries=0, failure_rate=0.2, breaker=False):
+    """Retries against failures at any time."""
+    service = rl.Service(50, 0.05, failure_rate=failure_rate)
+    parts = [rl.CircuitBreaker(failure_threshold=20)] if breaker else []
+    policy = rl.ResiliencePolicy(rl.Retry(retries, initial_delay=0.01), *parts)
+    return rl.Scenario(rl.Poisson(20), service, policy, duration=20.0)
+
+
+def make(**options):
+    """An explorer of it, with a small picture."""
+    return rl.explore(build, size=(4, 3), dpi=40, retries=(0, 5), failure_rate=(0.0, 0.5), breaker=False, **options)
+
+
+def test_best_is_what_recommend_finds():
+    """With all other controls as they are; the strip shows where the objective holds."""
+    explorer = make()
+    explorer.controls["failure_rate"].value = 0.2
+    found = explorer.find("retries", slo=SLO, budget=300, stress=None, n_jobs=1)
+    assert found.choice == {"retries": 2}
+    control = explorer._control("retries")
+    assert control.strip.layout.display == ""
+    assert "best: 2" in control.strip.value
+    assert "you are here: 0" in control.strip.value
+    explorer.jump()
+    assert explorer.settings["retries"] == 2
+    assert explorer.scenario == build(2)
+
+
+@pytest.mark.parametrize(
+    ("names", "slo", "message"),
+    [
+        (("retries",), None, "slo must be given"),
+        ((), SLO, "names must be one control at least"),
+        (("failure_rate",), SLO, "names must be of controls of the policy alone, retries, breaker, got 'failure_rate'"),
+        (("nothing",), SLO, "settings must be of controls, retries, failure_rate, breaker, got 'nothing'"),
+    ],
+)
+def test_impossible_search_is_refused(names, slo, message):
+    """Name, rule and value; what changes the situation cannot be chosen."""
+    with pytest.raises(ValueError, match=message):
+        make().find(*names, slo=slo)
+
+
+def test_button_searches_and_jumps():
+    """The menu offers the controls of the policy and their pairs."""
+    explorer = make(slo=SLO)
+    assert [names for _, names in explorer._find_menu.options] == [("retries",), ("breaker",), ("retries", "breaker")]
+    assert explorer.jump_button.disabled
+    explorer._find_menu.value = ("retries",)
+    explorer.find_button.click()
+    assert not explorer.find_button.disabled
+    assert explorer.recommendation.choice == {"retries": 2}
+    explorer.jump_button.click()
+    assert explorer.settings["retries"] == 2
+
+
+def test_without_objective_there_is_no_search():
+    """Nothing is offered that cannot be answered."""
+    side = make().children[0].children[0]
+    assert side.children[-1].children[0].description == "Keep as baseline"
+    with pytest.raises(ValueError, match="find must have found a setting"):
+        make().jump()
+    with pytest.raises(TypeError, match="slo"):
+        make(slo=0.99)
+
+
+def test_explorer_of_situations_alone_says_so():
+    """Where no control changes the policy, there is nothing to choose."""
+    explorer = rl.explore(build, size=(4, 3), dpi=40, slo=SLO, failure_rate=(0.0, 0.5))
+    assert explorer.find_button.disabled
+    assert "nothing to choose" in explorer._find_words.value
