@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.result import Result
@@ -160,6 +160,7 @@ def log_axis(ax: Axes, axis: str = "x") -> None:
     if one.get_scale() != "log":
         (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
         one.set_major_formatter(FuncFormatter(_plain_number))
+        one.set_minor_formatter(NullFormatter())
 
 
 def _plain_number(value: float, _: int) -> str:

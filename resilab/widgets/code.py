@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..configs import KINDS, SNIPPETS
+from ..configs import write as write_config
 from ..validation import Spec
 
 _WIDTH = 88
@@ -44,6 +46,27 @@ def as_code(scenario: Any, seed: int, build: str, settings: dict[str, Any], run:
         pass
     arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     return f"scenario = {build}({arguments})\nresult = {play}\n"
+
+
+KINDS_OF_TEXT = (
+    ("Python", "python"),
+    ("start=... of an explorer", "start"),
+    *((kind, kind) for kind in (*KINDS, *SNIPPETS) if kind != "kubernetes"),
+)
+"""What a setting can be written as: what a menu shows, and the kind."""
+
+
+def as_file(scenario: Any, kind: str) -> str:
+    """Return the policy of a scenario as the configuration of a library, with what the library cannot say."""
+    policy = getattr(scenario, "policy", None)
+    if policy is None:
+        return "This run has no policy that a library could be configured with."
+    try:
+        config = write_config(policy, kind)
+    except (TypeError, ValueError) as error:
+        return f"This cannot be written for {kind}: {error}"
+    notes = [f"- {note.key}: {note.meaning}" for note in config.rows if note.status != "mapped"]
+    return "\n".join([config.text.rstrip(), *(["", "What it cannot say:", *notes] if notes else [])])
 
 
 def as_settings(settings: dict[str, Any]) -> str:

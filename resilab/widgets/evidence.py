@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,52 @@ from .verdict import Figure, read_figure
 
 Texts = dict[str, str]
 Look = Callable[[Any], Texts]
+Task = tuple[Callable[..., Texts], tuple[Any, ...], Callable[[Texts], None]]
+SEEDS = 12
+"""Seeds that are played while nobody moves a control."""
+
+
+class Witnesses:
+    """The headline numbers of settings under several seeds.
+
+    Args:
+        run: Plays a scenario under a seed.
+        numbers: Returns the headline numbers of a run.
+        first: The seed of the explorer.
+    """
+
+    def __init__(self, run: Callable[[Any, int], Any], numbers: Look, first: int) -> None:
+        self._run, self._numbers, self._first = run, numbers, first
+        self._scenarios: dict[Any, Any] = {}
+        self._seen: dict[Any, dict[int, Texts]] = {}
+
+    def add(self, key: Any, scenario: Any, numbers: Texts) -> None:
+        """Take in what the explorer has shown."""
+        self._scenarios[key] = scenario
+        self._seen.setdefault(key, {})[self._first] = numbers
+
+    def of(self, key: Any) -> dict[int, Texts]:
+        """Return what is known of a setting, by seed."""
+        return self._seen.get(key, {})
+
+    def open_questions(self, keys: Iterable[Any], seeds: int, told: Callable[[], None]) -> Iterator[Task]:
+        """Return which seeds of which settings are still to be played: function, arguments and who takes the answer.
+
+        Args:
+            keys: The settings.
+            seeds: How many seeds.
+            told: Is called after each answer.
+        """
+        keys = tuple(dict.fromkeys(keys))
+        for seed in range(self._first + 1, self._first + seeds):
+            for key in keys:
+                if key in self._scenarios and seed not in self._seen[key]:
+                    arguments = self._run, self._numbers, self._scenarios[key], seed
+                    yield witness, arguments, partial(self._hear, key, seed, told)
+
+    def _hear(self, key: Any, seed: int, told: Callable[[], None], numbers: Texts) -> None:
+        self._seen[key][seed] = numbers
+        told()
 
 
 def witness(run: Callable[[Any, int], Any], numbers: Look, scenario: Any, seed: int) -> Texts:

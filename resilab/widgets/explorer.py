@@ -5,46 +5,37 @@ from __future__ import annotations
 import base64
 import html
 import inspect
-import itertools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import numpy as np
-import traitlets
 from tqdm.auto import tqdm
 
 from ..experiments.recommendation import Recommendation
 from ..experiments.slo import SLO
-from ..lab.metrics import summary
-from ..lab.records import SUCCESS
-from ..lab.result import Result
 from ..lab.run import simulate
 from ..plots import overview
 from ..plots.stage import Stage
-from ..validation import instance, whole
-from . import page, style
-from .code import as_code, as_settings
+from ..validation import whole
+from . import page
+from .code import KINDS_OF_TEXT, as_code, as_file, as_settings
 from .controls import make_controls
-from .evidence import intervals, spread, widths_of_differences, witness
-from .finding import find, of_the_policy, strip
+from .evidence import SEEDS, Task, Witnesses, intervals, spread, widths_of_differences
 from .front import make_front
+from .headline import headline, words_of
 from .idle import Idle
 from .pace import Pace, loop_of_page_message
 from .panels import panels_of, story_of
+from .parts import NamedImage, TakeHome, button, place
 from .presets import Preset, make_presets
+from .search import Search
 from .verdict import changes, table, verdict_line
 
 _CACHE_SIZE = 64
-_MOST_NUMBERS = 9
-SEEDS = 12
-"""Seeds that are played while nobody moves a control."""
-_SEARCHING = '<span role="status">searching ...</span>'
 _WORKING = '<span role="status">working ...</span>'
 
 
@@ -112,7 +103,6 @@ class Explorer(ipywidgets.VBox):
         baseline: The run that is kept behind it, or None.
         numbers: The headline numbers: label and text.
         presets: The button of each preset; `click()` shows it.
-        recommendation: What `find` has found last, or None.
         error: What is wrong with the present setting, in words, or None.
         image: The picture, an `ipywidgets.Image`; what it shows stands in its `tooltip`,
             for readers who do not see it.
@@ -158,15 +148,12 @@ class Explorer(ipywidgets.VBox):
         self._is_held = False
         self._pace = Pace(self._refresh)
         self._idle = Idle(self._open_questions)
-        self._scenarios: dict[Any, Any] = {}  # of the shown run and of what it is held against, by key
-        self._seen: dict[Any, dict[int, dict[str, str]]] = {}  # numbers by key and seed
+        self._witnesses = Witnesses(self._run, self._numbers, seed)
         self._start_key: Any = None
-        self._slo = None if slo is None else instance("slo", slo, SLO)
-        self.recommendation: Recommendation | None = None
-        self._make_widgets(controls)
+        self._make_widgets(controls, slo)
         self._presets = make_presets(presets or {}, self._controls)
         self.presets = {
-            each.name: _button(each.name, each.says, partial(self.show_preset, each.name), chip=True)
+            each.name: button(each.name, each.says, partial(self.show_preset, each.name), chip=True)
             for each in self._presets.values()
         }
         self._chips.children = tuple(self.presets.values())
@@ -174,59 +161,33 @@ class Explorer(ipywidgets.VBox):
             self._control(name).input.value = self._control(name).check(value)
         self._show(self.settings)
         self._start_numbers, self._start_key = self.numbers, self._key
-        self._say_verdict()
-        if self._slo is not None:
-            self._offer_search()
+        self._say_numbers()
+        if slo is not None:
+            self.search.offer()
         for control in self._controls:
             control.start = control.input.value
             control.input.observe(self._changed, "value")
             control.connect(self._hint)
 
-    def _make_widgets(self, controls: dict[str, Any]) -> None:
+    def _make_widgets(self, controls: dict[str, Any], slo: SLO | None) -> None:
         self._controls = make_controls(controls, _defaults(self._build))
         self.controls = {control.name: control.input for control in self._controls}
-        self.keep_button = _button("Keep as baseline", "Keep this run behind the next ones", self.keep)
-        self.reset_button = _button("Reset", "Back to the first setting, without a baseline", self.reset)
-        self.code_button = ipywidgets.ToggleButton(description="Show as code", tooltip="The setting as Python")
-        self.code_button.observe(self._show_code, "value")
+        self.keep_button = button("Keep as baseline", "Keep this run behind the next ones", self.keep)
+        self.reset_button = button("Reset", "Back to the first setting, without a baseline", self.reset)
+        self.take_home = TakeHome(self.written, KINDS_OF_TEXT)
+        self.search = Search(self._build, self._controls, slo, lambda: self.settings, self._go)
         self.image = NamedImage(format="png")
-        self.verdict = ipywidgets.HTML()
-        self.headline = ipywidgets.HTML()
-        self.message = ipywidgets.HTML()
-        self.code_box = ipywidgets.HTML()
+        self.verdict, self.headline, self.message = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self._chips = ipywidgets.HBox()
-        buttons = ipywidgets.HBox([self.keep_button, self.reset_button, self.code_button])
-        self.find_button = _button("Find best", "Search the setting that meets the objective", self._find_chosen)
-        self.jump_button = _button("Jump there", "Set the controls to what was found", self.jump)
-        self.jump_button.disabled = True
-        self._find_menu = ipywidgets.Dropdown(description="find best")
-        self._find_words = ipywidgets.HTML()
-        search = ipywidgets.HBox([self.find_button, self.jump_button])
-        self._search = ipywidgets.VBox([self._find_menu, search, self._find_words])
-        rows = [control.row for control in self._controls]
-        side = ipywidgets.VBox([self._chips, *rows, buttons, *([] if self._slo is None else [self._search])])
-        picture = ipywidgets.VBox([self.verdict, self.headline, self.message, self.image])
-        body = ipywidgets.HBox([side, picture])
         self._front = make_front(self._controls)
-        front = [] if self._front is None else [self._front]
-        if self._front is not None:
-            self._front.observe(self._fit, "view")
-        super().__init__([body, self.code_box, ipywidgets.HTML(style.sheet(*self._size)), *front])
-        for widget, part in (
-            (self, "explorer"),
-            (body, "body"),
-            (side, "controls"),
-            (picture, "picture"),
-            (self._chips, "presets"),
-            (buttons, "buttons"),
-            (search, "buttons"),
-            (self._search, "search"),
-            (self.verdict, "verdict"),
-            (self.headline, "headline"),
-            (self.message, "message"),
-            (self.code_box, "code"),
-        ):
-            widget.add_class(f"resilab-{part}")
+        self._front.observe(self._fit, "view")
+        super().__init__()
+        side = {"presets": self._chips, "rows": ipywidgets.VBox([control.row for control in self._controls])}
+        side["buttons"] = ipywidgets.HBox([self.keep_button, self.reset_button, self.take_home.button])
+        if slo is not None:
+            side["search"] = self.search
+        picture = {"verdict": self.verdict, "headline": self.headline, "message": self.message, "image": self.image}
+        place(self, self._size, side, picture, [self.take_home, self._front])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -252,76 +213,18 @@ class Explorer(ipywidgets.VBox):
         Raises:
             ValueError: No objective, no control, or one that changes more than the policy.
         """
-        found = self._look_for(names, self.settings, slo or self._slo, options)
-        self._show_found(names, found)
+        found = self.search.look_for(names, self.settings, slo, **options)
+        self.search.show(found)
         return found
 
-    def _look_for(self, names: Sequence[str], settings: dict[str, Any], slo: Any, options: Any) -> Recommendation:
-        if slo is None:
-            raise ValueError("slo must be given, to find or to explore: what is best depends on it; got None")
-        chosen = [self._control(name) for name in names]
-        possible = of_the_policy(self._build, self._controls, settings)
-        for control in chosen:
-            if control not in possible:
-                words = ", ".join(each.name for each in possible) or "none"
-                raise ValueError(f"names must be of controls of the policy alone, {words}, got {control.name!r}")
-        if not chosen:
-            raise ValueError("names must be one control at least, got none")
-        return find(self._build, chosen, settings, instance("slo", slo, SLO), **options)
-
-    def _show_found(self, names: Sequence[str], found: Recommendation) -> None:
-        self.recommendation = found
-        self.jump_button.disabled = found.choice is None
-        self._find_words.value = html.escape(found.verdict)
-        reach = found.margins.set_index("what") if found.choice else None
-        for control in self._controls:
-            if reach is not None and control.name in reach.index and hasattr(control, "_slider"):
-                row = reach.loc[control.name]
-                control.strip.value = strip(control, row.holds_from, row.holds_to, row.now, control.value)
-                control.strip.layout.display = ""
-            elif hasattr(control, "strip"):
-                control.strip.layout.display = "none"
+    @property
+    def recommendation(self) -> Recommendation | None:
+        """What `find` has found last, or None."""
+        return self.search.found
 
     def jump(self) -> None:
         """Set the controls to what `find` has found."""
-        if self.recommendation is None or self.recommendation.choice is None:
-            raise ValueError("find must have found a setting to jump to, got none")
-        with self._pace.lock:
-            self._put(self.settings | self.recommendation.choice)
-        self._ask()
-
-    def _offer_search(self) -> None:
-        possible = of_the_policy(self._build, self._controls, self.settings)
-        single = [(each.label(unit=""), (each.name,)) for each in possible]
-        pairs = [(f"{one[0]} and {two[0]}", one[1] + two[1]) for one, two in itertools.combinations(single, 2)]
-        self._find_menu.options = single + pairs
-        if not single:
-            self.find_button.disabled = True
-            self._find_words.value = "No control changes the policy alone: there is nothing to choose."
-
-    def _find_chosen(self) -> None:
-        """Search in another thread where there is a page to keep alive, else here."""
-        names, settings, loop = self._find_menu.value, self.settings, loop_of_page_message()
-        self.find_button.disabled = True
-        self._find_words.value = _SEARCHING
-
-        def show(done: Any) -> None:
-            self.find_button.disabled = False
-            try:
-                self._show_found(names, done.result())
-            except Exception as error:
-                self._find_words.value = html.escape(f"{type(error).__name__}: {error}")
-
-        job = partial(self._look_for, names, settings, self._slo, {})
-        if loop is not None:
-            loop.run_in_executor(None, job).add_done_callback(show)
-            return
-        done: Future[Recommendation] = Future()
-        try:
-            done.set_result(job())
-        except Exception as error:
-            done.set_exception(error)
-        show(done)
+        self.search.jump()
 
     def save_html(
         self,
@@ -365,7 +268,7 @@ class Explorer(ipywidgets.VBox):
             made.append(
                 {
                     "picture": page.shrink(picture),
-                    "alt": _in_words(stage, numbers, {}),
+                    "alt": words_of(stage, numbers, {}),
                     "table": table(numbers, {}),
                     "verdict": verdict_line(changes(numbers, start), "start"),
                     "panels": panels_of(stage),
@@ -387,6 +290,20 @@ class Explorer(ipywidgets.VBox):
         """The shown setting as Python that runs."""
         run = None if self._run is simulate else _name(self._run, "run")
         return as_code(self.scenario, self._seed, _name(self._build, "build"), dict(self._shown or {}), run)
+
+    def written(self, kind: str = "python") -> str:
+        """Return the shown setting as text to take home.
+
+        Args:
+            kind: "python" is the scenario and its run; "start" is the argument of `explore`;
+                else a kind of file of `configs.write`, such as "resilience4j" or "envoy", with
+                what that library cannot say below it.
+        """
+        if kind == "python":
+            return self.code
+        if kind == "start":
+            return self.start_line
+        return as_file(self.scenario, kind)
 
     def keep(self) -> None:
         """Keep the shown run behind the next ones."""
@@ -413,6 +330,12 @@ class Explorer(ipywidgets.VBox):
             self._put({control.name: preset.settings.get(control.name, control.start) for control in self._controls})
             self._preset = preset
             self._shown = None
+        self._ask()
+
+    def _go(self, settings: dict[str, Any]) -> None:
+        with self._pace.lock:
+            self._put(settings)
+            self._preset = None
         self._ask()
 
     def _put(self, settings: dict[str, Any]) -> None:
@@ -473,14 +396,12 @@ class Explorer(ipywidgets.VBox):
             self.result, self._key = before
             raise
         self.scenario, self._shown = scenario, settings
-        self._scenarios[key] = scenario
-        self._seen.setdefault(key, {})[self._seed] = self.numbers
+        self._witnesses.add(key, scenario, self.numbers)
         self._say(None)
         if hints:
             self._hint("; ".join(dict.fromkeys(str(each.message) for each in hints)))
-        self._show_code(None)
-        if self._front is not None:
-            self._front.shown = asked
+        self.take_home.refresh()
+        self._front.shown = asked
         loop = loop_of_page_message()
         if loop is not None:
             self._idle.restart(loop)
@@ -498,21 +419,17 @@ class Explorer(ipywidgets.VBox):
         """
         for function, arguments, take in self._open_questions(whole("seeds", seeds, minimum=2)):
             take(function(*arguments))
-        return intervals(self._seen[self._key])
+        return intervals(self._witnesses.of(self._key))
 
-    def _open_questions(self, seeds: int = SEEDS) -> Iterator[tuple[Any, ...]]:
-        """Return which seeds of which setting are still to be played."""
-        against = self._start_key if self._kept_key is None else self._kept_key
-        for seed in range(self._seed + 1, self._seed + seeds):
-            for key in dict.fromkeys((self._key, against)):
-                seen = self._seen.setdefault(key, {})
-                if seed not in seen and key in self._scenarios:
-                    arguments = self._run, self._numbers, self._scenarios[key], seed
-                    yield witness, arguments, partial(self._hear, seen, seed)
+    def _open_questions(self, seeds: int = SEEDS) -> Iterator[Task]:
+        return self._witnesses.open_questions((self._key, self._against[0]), seeds, self._say_numbers)
 
-    def _hear(self, seen: dict[int, dict[str, str]], seed: int, numbers: dict[str, str]) -> None:
-        seen[seed] = numbers
-        self._say_numbers()
+    @property
+    def _against(self) -> tuple[Any, dict[str, str], str]:
+        """What the shown run is held against: its key, its numbers and its name."""
+        if self._kept_numbers:
+            return self._kept_key, self._kept_numbers, "baseline"
+        return self._start_key, self._start_numbers, "start"
 
     def _play(self, scenario: Any, settings: dict[str, Any]) -> tuple[Any, Any]:
         """Run the scenario, or take what came of an equal one; return what tells it from others, and the run."""
@@ -533,7 +450,7 @@ class Explorer(ipywidgets.VBox):
         key = self._key, self._kept_key, self.stage.dpi
         if key not in self._pictures:
             picture = self.stage.render(self._paint)
-            self._pictures[key] = picture, _in_words(self.stage, numbers, self._kept_numbers), panels_of(self.stage)
+            self._pictures[key] = picture, words_of(self.stage, numbers, self._kept_numbers), panels_of(self.stage)
             if len(self._pictures) > _CACHE_SIZE:
                 self._pictures.popitem(last=False)
         self._pictures.move_to_end(key)
@@ -543,22 +460,17 @@ class Explorer(ipywidgets.VBox):
             self.image.value = picture
             self.image.tooltip = words
         self._say_numbers()
-        if self._front is not None:
-            with self._front.hold_sync():
-                self._front.panels = panels
-                self._front.story = story_of(self.result)
+        with self._front.hold_sync():
+            self._front.panels = panels
+            self._front.story = story_of(self.result)
 
     def _say_numbers(self) -> None:
-        seen = self._seen.get(self._key, {})
+        seen = self._witnesses.of(self._key)
         rows = table(self.numbers, self._kept_numbers, intervals(seen))
         self.headline.value = rows + (spread(seen) if len(seen) > 1 else "")
-        self._say_verdict()
-
-    def _say_verdict(self) -> None:
-        against, name = (self._kept_numbers, "baseline") if self._kept_numbers else (self._start_numbers, "start")
-        other = self._seen.get(self._kept_key if self._kept_numbers else self._start_key, {})
-        widths = widths_of_differences(self._seen.get(self._key, {}), other)
-        line = verdict_line(changes(self.numbers, against, widths), name)
+        key, numbers, name = self._against
+        widths = widths_of_differences(seen, self._witnesses.of(key))
+        line = verdict_line(changes(self.numbers, numbers, widths), name)
         if self._preset is not None and self._preset.says:
             line = f"<i>{html.escape(self._preset.says)}</i><br>{line}"
         if self.verdict.value != line:
@@ -580,11 +492,6 @@ class Explorer(ipywidgets.VBox):
             text += " The picture is that of the last setting that worked."
         if self.message.value != text:
             self.message.value = text
-
-    def _show_code(self, _: Any) -> None:
-        text = f"<pre>{html.escape(self.code)}</pre>" if self.code_button.value else ""
-        if self.code_box.value != text:
-            self.code_box.value = text
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
@@ -612,34 +519,6 @@ class Explorer(ipywidgets.VBox):
         return data
 
 
-class NamedImage(ipywidgets.Image):
-    """An image with a text for readers who do not see it: its `tooltip`.
-
-    An `Image` has no text of its own, and fails to show with a tooltip: the page shows one
-    only where the description is empty, and an `Image` has no description. This one has an
-    empty one. The page then makes the tooltip the title of the image, which screen readers
-    read for want of another text.
-    """
-
-    description = traitlets.Unicode("").tag(sync=True)
-
-
-def headline(result: Any) -> dict[str, str]:
-    """Return the shares of the outcomes, latency and amplification as texts; of other runs the first numbers."""
-    if type(result) is not Result:
-        numbers = dict(result.summary()) if hasattr(result, "summary") else {}
-        return {name.replace("_", " "): f"{value:.4g}" for name, value in list(numbers.items())[:_MOST_NUMBERS]}
-    numbers = summary(result)
-    texts = {"requests": f"{numbers['requests']:.0f}", "success": f"{numbers['success_rate']:.1%}"}
-    texts |= {word: f"{numbers[f'{word}_rate']:.1%}" for word in ("degraded", "rejected", "timeout", "failure")}
-    columns = result.columns
-    latency = (columns["end"] - columns["arrival"])[columns["outcome"] == SUCCESS]
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        texts[f"{name} of successes"] = f"{np.quantile(latency, share):.2f} s" if len(latency) else "none"
-    texts["calls per request"] = f"{numbers['amplification']:.2f}"
-    return texts
-
-
 def _name(function: Callable[..., Any], otherwise: str) -> str:
     name = getattr(function, "__name__", otherwise)
     return name if name.isidentifier() else otherwise
@@ -648,25 +527,3 @@ def _name(function: Callable[..., Any], otherwise: str) -> str:
 def _defaults(build: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(build).parameters.values()
     return {each.name: each.default for each in parameters if each.default is not each.empty}
-
-
-def _button(text: str, tooltip: str, action: Callable[[], None], *, chip: bool = False) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=text, tooltip=tooltip or text, layout={"width": "auto"})
-    if chip:
-        button.add_class("resilab-chip")
-    button.on_click(lambda _: action())
-    return button
-
-
-def _in_words(figure: Any, numbers: dict[str, str], kept: dict[str, str]) -> str:
-    """Say what the picture shows: its axes, and the numbers of the run and of the kept one."""
-    panels = []
-    for ax in figure.axes:
-        titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
-        words = [each for each in (*titles, " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))) if each]
-        panels += [": ".join(words)] if words else []
-    lines = [f"Picture: {'; '.join(panels)}." if panels else "Picture."]
-    for name, texts in (("now", numbers), ("baseline", kept)):
-        if texts:
-            lines.append(f"{name}: " + ", ".join(f"{label} {text}" for label, text in texts.items()))
-    return "\n".join(lines)

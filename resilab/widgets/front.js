@@ -154,6 +154,13 @@ async function render({ model, el }) {
     el.closest(".jp-OutputArea")
       ?.querySelectorAll(":scope > .jp-OutputArea-child:has(> .jp-RenderedImage)")
       .forEach((each) => (each.style.display = "none")); // the still picture, for readers without a kernel
+    root.addEventListener("click", async (event) => {
+      const copy = event.target.closest?.("[data-copy]");
+      if (!copy) return;
+      await copyText(copy.nextElementSibling.textContent);
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy"), 1500);
+    });
     forget = moveByArrows(root, inputs);
     const labels = model.get("labels");
     const name = () =>

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .laboratory import Laboratory, choose, run_all, settle
+from .laboratory import Laboratory, choose, errors, run_all, settle
 from .test_explorer import EXPLORER
 
 pytestmark = pytest.mark.browser

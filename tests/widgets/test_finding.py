@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipywidgets
 import pytest
 
 import resilab as rl
@@ -37,13 +38,22 @@ def test_best_is_what_recommend_finds():
     assert explorer.scenario == build(2)
 
 
+def every_button(box):
+    """Return the buttons in a box and the boxes in it."""
+    for each in box.children:
+        if hasattr(each, "children"):
+            yield from every_button(each)
+        elif isinstance(each, ipywidgets.Button):
+            yield each
+
+
 @pytest.mark.parametrize(
     ("names", "slo", "message"),
     [
         (("retries",), None, "slo must be given"),
         ((), SLO, "names must be one control at least"),
         (("failure_rate",), SLO, "names must be of controls of the policy alone, retries, breaker, got 'failure_rate'"),
-        (("nothing",), SLO, "settings must be of controls, retries, failure_rate, breaker, got 'nothing'"),
+        (("nothing",), SLO, "names must be of controls of the policy alone, retries, breaker, got 'nothing'"),
     ],
 )
 def test_impossible_search_is_refused(names, slo, message):
@@ -55,20 +65,20 @@ def test_impossible_search_is_refused(names, slo, message):
 def test_button_searches_and_jumps():
     """The menu offers the controls of the policy and their pairs."""
     explorer = make(slo=SLO)
-    assert [names for _, names in explorer._find_menu.options] == [("retries",), ("breaker",), ("retries", "breaker")]
-    assert explorer.jump_button.disabled
-    explorer._find_menu.value = ("retries",)
-    explorer.find_button.click()
-    assert not explorer.find_button.disabled
+    assert [names for _, names in explorer.search.menu.options] == [("retries",), ("breaker",), ("retries", "breaker")]
+    assert explorer.search.jump_button.disabled
+    explorer.search.menu.value = ("retries",)
+    explorer.search.find_button.click()
+    assert not explorer.search.find_button.disabled
     assert explorer.recommendation.choice == {"retries": 2}
-    explorer.jump_button.click()
+    explorer.search.jump_button.click()
     assert explorer.settings["retries"] == 2
 
 
 def test_without_objective_there_is_no_search():
     """Nothing is offered that cannot be answered."""
-    side = make().children[0].children[0]
-    assert side.children[-1].children[0].description == "Keep as baseline"
+    assert "Find best" not in [each.description for each in every_button(make())]
+    assert "Find best" in [each.description for each in every_button(make(slo=SLO))]
     with pytest.raises(ValueError, match="find must have found a setting"):
         make().jump()
     with pytest.raises(TypeError, match="slo"):
@@ -78,5 +88,43 @@ def test_without_objective_there_is_no_search():
 def test_explorer_of_situations_alone_says_so():
     """Where no control changes the policy, there is nothing to choose."""
     explorer = rl.explore(build, size=(4, 3), dpi=40, slo=SLO, failure_rate=(0.0, 0.5))
-    assert explorer.find_button.disabled
-    assert "nothing to choose" in explorer._find_words.value
+    assert explorer.search.find_button.disabled
+    assert "nothing to choose" in explorer.search.words.value
+
+
+def test_setting_is_taken_home_as_text():
+    """Python, an argument of explore, or the file of a library with what it cannot say."""
+    explorer = make()
+    explorer.controls["retries"].value = 3
+    explorer.controls["breaker"].value = True
+    assert eval(explorer.written("start").removeprefix("start=")) == explorer.settings
+    space = {}
+    exec(explorer.written(), space)
+    assert space["scenario"] == explorer.scenario
+    text = explorer.written("resilience4j")
+    assert "maxAttempts: 4" in text
+    assert "What it cannot say:" in text
+    explorer.take_home.button.value = True
+    explorer.take_home.menu.value = "start"
+    assert "data-copy" in explorer.take_home.text.value
+    explorer.controls["retries"].value = 1
+    assert "&quot;retries&quot;: 1" in explorer.take_home.text.value
+
+
+def test_run_without_a_policy_says_so():
+    """A deal of numbers has nothing that a library could be configured with."""
+    explorer = rl.explore(
+        lambda rate=1: {"rate": rate},
+        lambda run, figure: None,
+        lambda setting, seed: setting,
+        lambda run: {},
+        size=(4, 3),
+        dpi=40,
+        rate=(1, 3),
+    )
+    assert "no policy" in explorer.written("envoy")
+
+
+def test_unknown_kind_is_told():
+    """Of a library that nobody reads."""
+    assert "kind must be one of" in make().written("nothing")

@@ -311,16 +311,16 @@ def test_code_makes_the_shown_scenario():
     """The code runs, and its scenario and result are those that are shown."""
     explorer = rl.explore(build, size=(4, 3), dpi=30, workers=(1, 8), outage=False)
     explorer.controls["outage"].value = True
-    explorer.code_button.value = True
+    explorer.take_home.button.value = True
     space: dict[str, Any] = {}
     exec(explorer.code, space)
     assert space["scenario"] == explorer.scenario == build(outage=True)
     assert space["result"].counts() == explorer.result.counts()
-    assert "rl.Outage(start=1, duration=1)" in explorer.code_box.value
+    assert "rl.Outage(start=1, duration=1)" in explorer.take_home.text.value
     explorer.controls["workers"].value = 7
-    assert "workers=7" in explorer.code_box.value
-    explorer.code_button.value = False
-    assert explorer.code_box.value == ""
+    assert "workers=7" in explorer.take_home.text.value
+    explorer.take_home.button.value = False
+    assert explorer.take_home.text.value == ""
 
 
 def test_code_writes_every_kind_of_value():
@@ -384,7 +384,7 @@ def test_no_output_widget_is_used(explorer):
 def test_only_the_picture_and_its_numbers_change_with_a_move(explorer):
     """A move sends two updates to the page besides the control's own: no text is sent twice."""
     changed = []
-    for widget in (explorer.image, explorer.headline, explorer.message, explorer.code_box):
+    for widget in (explorer.image, explorer.headline, explorer.message, explorer.take_home.text):
         widget.observe(lambda change: changed.append(change["owner"]), "value")
     explorer.controls["workers"].value = 1
     assert changed == [explorer.image, explorer.headline]
