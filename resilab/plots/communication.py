@@ -27,6 +27,7 @@ from .style import (
     reach,
 )
 
+_LANE = 0.85  # height of a lane whose workers are all busy
 _KEPT = {"color": KEPT_COLOUR, "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
 _BINS = 60
 _FATES = {
@@ -59,7 +60,9 @@ def tiers_overview(result: Result, figure: Figure | None = None, *, baseline: Re
 
 
 def workers_by_tier(result: Result, ax: Axes | None = None) -> Axes:
-    """Draw the share of busy workers of each service over time.
+    """Draw the share of busy workers of each service over time, one lane a service, the first on top.
+
+    A lane that is full to its line has no free worker.
 
     Args:
         result: A recorded run.
@@ -71,22 +74,17 @@ def workers_by_tier(result: Result, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     duration = float(result.scenario.duration or 0.0)
     edges = np.linspace(0.0, duration, _BINS + 1)
-    for number, service in enumerate(result.scenario.services):
+    services = result.scenario.services
+    for number, service in enumerate(services):
         busy = mean_between(edges, *timeline(result, "busy_workers", service.name)) / service.workers
-        colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
-        add_line(
-            ax,
-            (edges[1:] + edges[:-1]) / 2,
-            busy,
-            color=colour,
-            linewidth=1.5,
-            label=service.name,
-            zorder=3 - number / 10,
-        )
-    reach(ax, x=(0.0, duration), y=(0.0, 1.05))
+        floor, colour = float(len(services) - 1 - number), SERIES_COLOURS[number % len(SERIES_COLOURS)]
+        add_steps(ax, edges, floor + _LANE * busy, floor, fill=True, facecolor=colour, linewidth=0)
+        add_line(ax, (0.0, duration), (floor + _LANE, floor + _LANE), color=colour, linewidth=0.8, linestyle=":")
+    reach(ax, x=(0.0, duration), y=(0.0, float(len(services))))
+    ax.set_yticks([len(services) - 1 - number + _LANE / 2 for number in range(len(services))])
+    ax.set_yticklabels([service.name for service in services])
     mark_faults(ax, result)
     label(ax, "time (s)", "share of workers busy")
-    legend(ax)
     return ax
 
 

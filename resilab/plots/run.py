@@ -23,6 +23,7 @@ from .style import (
     log_axis,
     mark_faults,
     nice,
+    percent_axis,
     reach,
 )
 
@@ -80,7 +81,7 @@ def outcomes_over_time(result: Result, ax: Axes | None = None, *, baseline: Resu
         kept_edges, kept_width = _bins(baseline)
         kept = outcome_rates(baseline, kept_edges)[SUCCESS] / kept_width
         style = {"fill": False, "edgecolor": INK, "linewidth": 1.2, "linestyle": (0, (2, 1)), "zorder": 3}
-        add_steps(ax, kept_edges, kept, None, **style)
+        add_steps(ax, kept_edges, kept, None, label="success of baseline", **style)
     top = nice(float(tops[-1].max(initial=0.0)))
     reach(ax, x=(0.0, float(edges[-1])), y=(0.0, 1.3 * top))
     mark_faults(ax, result, names=True)
@@ -119,7 +120,9 @@ def _mark_breakers(ax: Axes, result: Result) -> None:
         add_steps(ax, edges, 0.85 + 0.06 * share, 0.85, transform=ax.get_xaxis_transform(), **style)
     for height, (state, colour) in zip((0.81, 0.88), _BREAKER_COLOURS.items(), strict=True):
         text = f"breaker {state}"
-        ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, color=colour, zorder=0.6)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}  # it may lie over a red area
+        words = ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, zorder=4.0)
+        words.set(color=colour, bbox=box)
 
 
 def breaker_share(result: Result, names: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:
@@ -186,6 +189,7 @@ def latency_ecdf(result: Result, ax: Axes | None = None, *, baseline: Result | N
         )
     _ecdf(ax, *_ended(result), low, high, all_colour=INK, success_colour=OUTCOME_COLOURS["success"])
     reach(ax, x=(low, high), y=(0.0, 1.02))
+    percent_axis(ax)
     label(ax, "latency (s)", "share of requests")
     legend(ax)
     return ax
@@ -223,10 +227,11 @@ def _ecdf(
 
 
 def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Result | None = None) -> Axes:
-    """Draw how many calls wait in the queue of the service, and how many of its workers are busy.
+    """Draw how many calls wait in the queue of the service, and which share of its workers is busy.
 
-    The queue is exact to every call; the workers are means over a 60th of the run. With
-    several services it is the first.
+    The queue is exact to every call; the workers are means over a 60th of the run, behind
+    it on a scale of their own: at full height all are busy, so that few workers are seen
+    under a long queue. With several services it is the first.
 
     Args:
         result: A recorded run.
@@ -237,22 +242,23 @@ def queue_and_workers(result: Result, ax: Axes | None = None, *, baseline: Resul
         The axes.
     """
     ax = axes_or_new(ax)
-    top = float(result.scenario.services[0].workers)
+    workers, top = result.scenario.services[0].workers, 1.0
     if baseline is not None:
         times, values = timeline(baseline, "queue_length")
         style = {"color": KEPT_COLOUR, "linewidth": 1.0, "label": "queue of baseline"}
         add_line(ax, times, values, drawstyle="steps-post", **style)
         top = max(top, float(values.max()))
     edges, _ = _bins(result)
-    busy = mean_between(edges, *timeline(result, "busy_workers"))
-    add_steps(ax, edges, busy, fill=True, facecolor=_WORKER_COLOUR, linewidth=0, label="busy workers")
+    busy = np.minimum(mean_between(edges, *timeline(result, "busy_workers")) / workers, 1.0)
+    style = {"fill": True, "facecolor": _WORKER_COLOUR, "linewidth": 0, "label": f"busy workers (top: all {workers})"}
+    add_steps(ax, edges, busy, transform=ax.get_xaxis_transform(), zorder=0.8, **style)
     times, values = timeline(result, "queue_length")
     style = {"color": SERIES_COLOURS[0], "linewidth": 1.1, "label": "calls in the queue"}
     add_line(ax, times, values, drawstyle="steps-post", **style)
     top = max(top, float(values.max()))
     reach(ax, x=(0.0, _duration(result)), y=(0.0, nice(1.05 * top)))
     mark_faults(ax, result)
-    label(ax, "time (s)", "calls, workers")
+    label(ax, "time (s)", "calls in the queue")
     legend(ax)
     return ax
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from ..lab.faults import CapacityLoss, Errors, Fault, Outage, Slowdown
 from ..lab.result import Result
@@ -161,6 +161,13 @@ def log_axis(ax: Axes, axis: str = "x") -> None:
         (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
         one.set_major_formatter(FuncFormatter(_plain_number))
         one.set_minor_formatter(NullFormatter())
+
+
+def percent_axis(ax: Axes, axis: str = "y") -> None:
+    """Write shares as percent beside the ticks, as tables do."""
+    one = ax.xaxis if axis == "x" else ax.yaxis
+    if not isinstance(one.get_major_formatter(), PercentFormatter):
+        one.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def _plain_number(value: float, _: int) -> str:

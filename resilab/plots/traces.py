@@ -13,7 +13,19 @@ from ..lab.metrics import steps, timeline
 from ..lab.result import Result
 from ..traces.checking import Check
 from ..traces.trace import Trace
-from .style import INK, OUTCOME_COLOURS, SERIES_COLOURS, add_line, axes_or_new, label, legend, mark_faults, nice, reach
+from .style import (
+    INK,
+    OUTCOME_COLOURS,
+    SERIES_COLOURS,
+    add_line,
+    axes_or_new,
+    label,
+    legend,
+    mark_faults,
+    nice,
+    percent_axis,
+    reach,
+)
 from .style import picture as new_picture
 
 _SIMULATED = {"color": SERIES_COLOURS[1], "linewidth": 1.3, "label": "simulated", "drawstyle": "steps-post"}
@@ -74,6 +86,7 @@ def measured_and_simulated(trace: Trace, result: Result, figure: Figure | None =
     mark_faults(left, result, names=True)
     label(left, "time (s)", "requests under way")
     reach(right, x=(low, 1.2 * top), y=(0.0, 1.02))
+    percent_axis(right)
     label(right, "latency (s)", "share of requests")
     legend(left)
     legend(right)

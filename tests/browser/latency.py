@@ -49,13 +49,14 @@ class Floor(rl.Explorer):
     """Shows one of two pictures, with nothing to compute."""
 
     def _show(self, settings):
-        self._pictures = getattr(self, "_pictures", [])
-        if len(self._pictures) < 2:
+        self._ready = getattr(self, "_ready", [])
+        if len(self._ready) < 2:
             super()._show(settings)
-            self._pictures.append(self.image.value)
+            self._ready.append(self.image.value)
             return
-        self.image.value = self._pictures[(settings["failures"] + 1) % 2]
+        self.image.value = self._ready[(settings["failures"] + 1) % 2]
         self.headline.value = self.headline.value + " "
+        self._front.shown = [control.asked for control in self._controls]
 
 floor = Floor(one, None, None, None, 1, (10.0, 5.6), 80, {"failures": (1, 100)})
 floor.controls["failures"].value += 1

@@ -85,7 +85,7 @@ def test_explorers_answer_to_the_keyboard(notebook: Path, page: Any, laboratory:
 def check_labels(explorer: Any) -> None:
     """Every input has a visible label that is not cut off, and the picture is not empty."""
     inputs = explorer.locator('input:not([type="checkbox"]), select')
-    for entry in inputs.all():
+    for entry in filter(lambda each: each.is_visible(), inputs.all()):
         name = entry.evaluate("each => each.labels[0]?.textContent.trim() ?? ''")
         assert name, "an input has no label"
         label = explorer.locator("label.widget-label", has_text=name).first
@@ -96,7 +96,8 @@ def check_labels(explorer: Any) -> None:
     for label in explorer.locator(".widget-toggle-buttons > label").all():
         assert label.evaluate("each => each.scrollWidth <= each.clientWidth"), f"{label.inner_text()!r} is cut off"
     assert explorer.locator(PICTURE).evaluate("each => each.naturalWidth") > 100
-    assert explorer.locator(".noUi-handle").count() == explorer.locator('input[type="number"], select').count()
+    rows = explorer.locator(".resilab-rows")
+    assert rows.locator(".noUi-handle").count() == rows.locator('input[type="number"], select').count()
 
 
 def check_tab_order(page: Any, explorer: Any) -> None:
@@ -114,7 +115,7 @@ def check_control(page: Any, explorer: Any, control: Any, keys: tuple[str, ...])
     where = control.evaluate("each => each.closest('.widget-inline-hbox').parentElement.textContent")
     choice, colon, _ = where.partition(":")
     if colon:  # "throttle: window" is a setting of the choice "throttle"
-        explorer.locator("select", has=page.locator(f'option:text-is("{choice}")')).select_option(choice)
+        explorer.locator(".resilab-rows select", has=page.locator(f'option:text-is("{choice}")')).select_option(choice)
         settle(page)
     picture = picture_of(explorer)
     control.focus()

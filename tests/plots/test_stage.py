@@ -88,7 +88,7 @@ def test_axes_over_others_are_drawn_together():
 
 
 def test_moves_of_an_explorer_seldom_need_a_new_layout():
-    """The axes of an overview grow where they are, as long as their numbers have no more digits."""
+    """The axes of an overview change where they are, as long as their numbers have no more digits."""
     service = rl.Service(workers=3, latency=rl.Exponential(mean=0.1), queue_limit=20)
     stage, whole = CountingStage(8, 5, 60), CountingStage(8, 5, 60)
     limits = set()
@@ -100,7 +100,8 @@ def test_moves_of_an_explorer_seldom_need_a_new_layout():
         whole.render(plot)
         limits.add(tuple(ax.get_ylim() for ax in stage.axes))
     assert len(limits) > 1
-    assert (stage.full_draws, whole.full_draws) == (2, 4)
+    assert stage.full_draws <= 2
+    assert whole.full_draws == 4
     for one, other in zip(stage.axes, whole.axes, strict=True):
         assert np.abs(one.bbox.extents - other.bbox.extents).max() < 6, "a panel moved"
 
