@@ -12,6 +12,7 @@ import numpy as np
 
 from ..events import Event, events_frame
 from ..validation import non_negative, positive, ratio, warn_user
+from .life import Phase, phases
 from .metrics import ShortRunWarning, answered_within, doubts, recovery, summary, timeline, utilization
 from .records import ATTEMPT_OUTCOMES, OUTCOMES
 from .world import World
@@ -288,6 +289,28 @@ class Result:
         if after >= self.span[1]:
             raise ValueError(f"after must be < {self.span[1]}, when the last requests arrive, got {after!r}")
         return recovery(self, after, share, within, step)
+
+    def life(self, request_id: int) -> pd.DataFrame:
+        """Return where the time of one request went: one row a phase, in order of start.
+
+        Columns: start, end (seconds), what ("waiting" while no call is under way, "queued",
+        "served", or "abandoned" while the worker goes on after its caller has left), attempt,
+        service, outcome (how the call ended, at its last phase).
+
+        Args:
+            request_id: A number of the column of `requests`.
+
+        Example:
+            >>> import resilab as rl
+            >>> service = rl.Service(1, 0.4, faults=rl.Errors(start=0.0, duration=0.5, rate=1.0))
+            >>> policy = rl.Retry(1, 0.25, jitter="none")
+            >>> result = rl.simulate(rl.Scenario(rl.Steady(rate=1), service, policy, duration=1.0))
+            >>> result.life(0)[["what", "start", "end", "outcome"]].values.tolist()
+            [['served', 0.0, 0.4, 'failure'], ['waiting', 0.4, 0.65, ''], ['served', 0.65, 1.05, 'success']]
+        """
+        import pandas as pd
+
+        return pd.DataFrame(phases(self, request_id), columns=list(Phase._fields))
 
     def timeline(self, quantity: str, source: str | None = None) -> pd.Series:
         """Return a quantity as an exact step function of time; see `resilab.lab.metrics.timeline`."""

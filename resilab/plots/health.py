@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATE_COLOURS = {
-    "ready": "#cfe8e4",
-    "not ready": "#f0b94d",
-    "starting": "#7fa9d6",
-    "terminating": "#c1543f",
-    "back-off": "#3d1f4f",
+    "ready": "#e9f0dc",
+    "not ready": "#f0bfd4",
+    "starting": "#a9b665",
+    "terminating": "#a0577f",
+    "back-off": "#5b4436",
 }
-"""One colour a state of a replica, different in lightness, too."""
-_FAULT_LINE = "#b3261e"
+"""One colour a state of a replica, different in lightness, too; none is that of an outcome."""
 _LEVELS = {"liveness": 0.18, "readiness": -0.18, "startup": 0.0}
 _SIDES = ("protection", "price")
 _SIDE_COLOURS = {"protection": SERIES_COLOURS[0], "price": SERIES_COLOURS[1]}
@@ -80,10 +79,10 @@ def replicas_over_time(result: FleetResult, ax: Axes | None = None) -> Axes:
             box.set_facecolor(STATE_COLOURS[word])
             ax.add_artist(box)
     _draw_probes(ax, result, end)
-    add_line(ax, [], [], color=_FAULT_LINE, linewidth=2.5, label="fault")
+    add_line(ax, [], [], color=INK, linewidth=2.5, label="fault")
     for fault in fleet.faults:
         stop = min(_cured(result, fault), end)
-        add_line(ax, [fault.start, stop], [fault.replica - 0.44] * 2, color=_FAULT_LINE, linewidth=2.5)
+        add_line(ax, [fault.start, stop], [fault.replica - 0.44] * 2, color=INK, linewidth=2.5)
     reach(ax, x=(0.0, end), y=(-0.55, fleet.replicas - 0.45))
     ax.set_yticks(range(fleet.replicas))
     label(ax, "time (s)", "replica")
@@ -137,7 +136,8 @@ def scorecard(card: pd.DataFrame, figure: Figure | None = None) -> Figure:
     axes[0].set_yticks(range(len(rows)), [_name(*row) for row in rows], fontsize=8.5)
     axes[1].set_yticks([])
     grey, blue, orange = KEPT_COLOUR, *_SIDE_COLOURS.values()
-    handles = [Patch(color=grey, label="without"), Patch(color=blue, label="with"), Patch(color=orange, label="with")]
+    handles = [Patch(color=grey, label="without"), Patch(color=blue, label="with, bad day")]
+    handles.append(Patch(color=orange, label="with, healthy day"))
     axes[1].legend(handles=handles, fontsize=8, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 

@@ -6,14 +6,12 @@ import base64
 import html
 import inspect
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
-from tqdm.auto import tqdm
 
 from ..experiments.recommendation import Recommendation
 from ..experiments.slo import SLO
@@ -25,17 +23,18 @@ from . import page
 from .code import KINDS_OF_TEXT, as_code, as_file, as_settings
 from .controls import make_controls
 from .evidence import SEEDS, Task, Witnesses, intervals, spread, widths_of_differences
+from .following import Following
 from .front import make_front
-from .headline import headline, words_of
+from .headline import headline
 from .idle import Idle
 from .pace import Pace, loop_of_page_message
-from .panels import panels_of, story_of
+from .panels import story_of
 from .parts import NamedImage, TakeHome, button, place
 from .presets import Preset, make_presets
+from .recent import Drawing, Painter, Runs
 from .search import Search
 from .verdict import changes, table, verdict_line
 
-_CACHE_SIZE = 64
 _WORKING = '<span role="status">working ...</span>'
 
 
@@ -106,7 +105,7 @@ class Explorer(ipywidgets.VBox):
         error: What is wrong with the present setting, in words, or None.
         image: The picture, an `ipywidgets.Image`; what it shows stands in its `tooltip`,
             for readers who do not see it.
-        stage: The figure it is drawn on.
+        following: Shows where the time of one request went: `following.follow(request_id)`.
     """
 
     def __init__(
@@ -125,17 +124,13 @@ class Explorer(ipywidgets.VBox):
     ) -> None:
         whole("seed", seed)
         self._build = build
-        self._plot = plot or overview
         self._run = run or simulate
         self._numbers = numbers or headline
         self._seed = seed
-        self._takes_baseline = "baseline" in inspect.signature(self._plot).parameters
-        self._cache: OrderedDict[Any, Any] = OrderedDict()
-        self._pictures: OrderedDict[Any, tuple[bytes, str, list[Any]]] = OrderedDict()
+        self._runs, self._painter = Runs(self._run, seed), Painter(plot or overview, size, dpi)
         self._shown: Any = None
         self._key: Any = None  # what tells the shown run from others
         self._size = size
-        self.stage = Stage(*size, dpi=dpi)
         self.scenario: Any = None
         self.result: Any = None
         self.baseline: Any = None
@@ -176,18 +171,26 @@ class Explorer(ipywidgets.VBox):
         self.reset_button = button("Reset", "Back to the first setting, without a baseline", self.reset)
         self.take_home = TakeHome(self.written, KINDS_OF_TEXT)
         self.search = Search(self._build, self._controls, slo, lambda: self.settings, self._go)
+        self.following = Following(lambda: self.result)
         self.image = NamedImage(format="png")
         self.verdict, self.headline, self.message = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self._chips = ipywidgets.HBox()
         self._front = make_front(self._controls)
         self._front.observe(self._fit, "view")
+        self._front.observe(lambda change: self.following.at(change["new"]["time"]), "chosen")
         super().__init__()
         side = {"presets": self._chips, "rows": ipywidgets.VBox([control.row for control in self._controls])}
         side["buttons"] = ipywidgets.HBox([self.keep_button, self.reset_button, self.take_home.button])
         if slo is not None:
             side["search"] = self.search
         picture = {"verdict": self.verdict, "headline": self.headline, "message": self.message, "image": self.image}
+        picture["following"] = self.following
         place(self, self._size, side, picture, [self.take_home, self._front])
+
+    @property
+    def stage(self) -> Stage:
+        """The figure that the picture is drawn on."""
+        return self._painter.stage
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -255,26 +258,14 @@ class Explorer(ipywidgets.VBox):
             ValueError: A value is impossible, or the menus alone have more settings.
         """
         choices = page.choose(self._controls, values or {}, whole("states", states, minimum=1))
-        stage, start = Stage(*self._size, dpi=90), None
-        asked = {choice.control.name: choice.values[choice.start] for choice in choices}
-        made = []
-        for settings in [asked, *tqdm(page.settings_of(choices), desc="settings", disable=not progress)]:
-            _, result = self._play(self._build(**settings), settings)
+        painter = Painter(self._painter.plot, self._size, page.DPI)
+
+        def play(settings: dict[str, Any]) -> tuple[Any, dict[str, str], Drawing]:
+            key, result = self._runs.play(self._build(**settings), settings)
             numbers = self._numbers(result)
-            if start is None:  # what the others are held against
-                start = numbers
-                continue
-            picture = stage.render(partial(self._plot, result))
-            made.append(
-                {
-                    "picture": page.shrink(picture),
-                    "alt": words_of(stage, numbers, {}),
-                    "table": table(numbers, {}),
-                    "verdict": verdict_line(changes(numbers, start), "start"),
-                    "panels": panels_of(stage),
-                    "story": story_of(result),
-                }
-            )
+            return result, numbers, painter.draw(key, result, None, numbers, {})
+
+        made = page.states_of(choices, play, progress=progress)
         title = title or (inspect.getdoc(self._build) or "An explorer of resilience").splitlines()[0]
         footer = f"Each setting is one run with seed {self._seed}, simulated with resilab."
         return page.write_page(path, title, footer, self._size, choices, self._presets.values(), made)
@@ -359,11 +350,8 @@ class Explorer(ipywidgets.VBox):
     def _fit(self, change: Any) -> None:
         """Draw as many dots as the page shows."""
         view = change["new"]
-        dots = float(view.get("width", 0)) * float(view.get("ratio", 1)) / self._size[0]
-        dpi = 10 * round(min(max(dots, 60.0), 220.0) / 10)
-        if dots > 0 and abs(dpi - self.stage.dpi) >= 10:
-            with self._pace.lock:
-                self.stage = Stage(*self._size, dpi=dpi)
+        with self._pace.lock:
+            if self._painter.fit(float(view.get("width", 0)), float(view.get("ratio", 1))):
                 self._draw()
 
     def _ask(self) -> None:
@@ -387,7 +375,7 @@ class Explorer(ipywidgets.VBox):
         with warnings.catch_warnings(record=True) as hints:
             warnings.simplefilter("default")
             scenario = self._build(**settings)
-            key, result = self._play(scenario, settings)
+            key, result = self._runs.play(scenario, settings)
         before = self.result, self._key
         self.result, self._key = result, key
         try:
@@ -431,38 +419,19 @@ class Explorer(ipywidgets.VBox):
             return self._kept_key, self._kept_numbers, "baseline"
         return self._start_key, self._start_numbers, "start"
 
-    def _play(self, scenario: Any, settings: dict[str, Any]) -> tuple[Any, Any]:
-        """Run the scenario, or take what came of an equal one; return what tells it from others, and the run."""
-        key = scenario
-        try:
-            hash(key)
-        except TypeError:
-            key = repr(settings)
-        if key not in self._cache:
-            self._cache[key] = self._run(scenario, self._seed)
-            if len(self._cache) > _CACHE_SIZE:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return key, self._cache[key]
-
     def _draw(self, numbers: dict[str, str] | None = None) -> None:
         numbers = self.numbers if numbers is None else numbers
-        key = self._key, self._kept_key, self.stage.dpi
-        if key not in self._pictures:
-            picture = self.stage.render(self._paint)
-            self._pictures[key] = picture, words_of(self.stage, numbers, self._kept_numbers), panels_of(self.stage)
-            if len(self._pictures) > _CACHE_SIZE:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(key)
-        picture, words, panels = self._pictures[key]
+        key = self._key, self._kept_key
+        drawing = self._painter.draw(key, self.result, self.baseline, numbers, self._kept_numbers)
         self.numbers = numbers
         with self.image.hold_sync():  # one message
-            self.image.value = picture
-            self.image.tooltip = words
+            self.image.value = drawing.png
+            self.image.tooltip = drawing.words
         self._say_numbers()
         with self._front.hold_sync():
-            self._front.panels = panels
+            self._front.panels = drawing.panels
             self._front.story = story_of(self.result)
+        self.following.refresh()
 
     def _say_numbers(self) -> None:
         seen = self._witnesses.of(self._key)
@@ -475,15 +444,6 @@ class Explorer(ipywidgets.VBox):
             line = f"<i>{html.escape(self._preset.says)}</i><br>{line}"
         if self.verdict.value != line:
             self.verdict.value = line
-
-    def _paint(self, figure: Any) -> None:
-        if self._takes_baseline:
-            self._plot(self.result, figure, baseline=self.baseline)
-        else:
-            if self.baseline is not None:
-                self._plot(self.baseline, figure)
-                self.stage.fade()
-            self._plot(self.result, figure)
 
     def _say(self, error: str | None) -> None:
         self.error = error

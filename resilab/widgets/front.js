@@ -1,15 +1,15 @@
 // What an explorer shows at once, or without a kernel: a picture that is out of date is dimmed,
 // and a cursor walks through the time of all its panels. The saved page uses the cursor too.
 
-export function cursor(frame, image, read) {
-  // read() gives {panels, story}; returns {move(time), redraw()}
+export function cursor(frame, image, read, choose) {
+  // read() gives {panels, story}; choose(time) follows the request that arrives then, if given; returns {move(time), redraw()}
   const lines = [];
   const bar = document.createElement("div");
   bar.className = "resilab-now";
   const play = document.createElement("button");
   play.type = "button";
   play.textContent = "▶ play";
-  play.title = "let the time of the run pass; in the picture, move the mouse or press [ and ]";
+  play.title = "let the time of the run pass; in the picture, move the mouse or press [ and ]" + (choose ? "; click, or press F, to follow one request" : "");
   const words = document.createElement("span");
   words.setAttribute("aria-live", "off");
   bar.append(play, words);
@@ -54,14 +54,22 @@ export function cursor(frame, image, read) {
     timer = null;
     play.textContent = "▶ play";
   };
-  image.addEventListener("mousemove", (event) => {
+  const timeAt = (event) => {
     const box = image.getBoundingClientRect();
     const x = (event.clientX - box.left) / box.width;
     const y = (event.clientY - box.top) / box.height;
     const panel = read().panels.find((each) => x >= each.left && x <= each.right && y >= each.top && y <= each.bottom);
-    if (!panel) return;
+    return panel ? panel.low + ((panel.high - panel.low) * (x - panel.left)) / (panel.right - panel.left) : null;
+  };
+  image.addEventListener("mousemove", (event) => {
+    const at = timeAt(event);
+    if (at === null) return;
     stop();
-    move(panel.low + ((panel.high - panel.low) * (x - panel.left)) / (panel.right - panel.left));
+    move(at);
+  });
+  image.addEventListener("click", (event) => {
+    const at = timeAt(event);
+    if (at !== null) choose?.(at);
   });
   const step = (by) => {
     const [low, high] = span();
@@ -74,7 +82,7 @@ export function cursor(frame, image, read) {
       step(by);
       event.preventDefault();
       event.stopPropagation();
-    }
+    } else if (choose && event.key.toLowerCase() === "f") choose(time ?? span()[0]);
   });
   play.addEventListener("click", () => {
     if (timer) return stop();
@@ -181,7 +189,10 @@ async function render({ model, el }) {
     frame.className = "resilab-frame";
     image.before(frame);
     frame.append(image);
-    time = cursor(frame, image, () => ({ panels: model.get("panels"), story: model.get("story") }));
+    time = cursor(frame, image, () => ({ panels: model.get("panels"), story: model.get("story") }), (at) => {
+      model.set("chosen", { time: at, count: (model.get("chosen").count ?? 0) + 1 });
+      model.save_changes();
+    });
     let waiting = null;
     const tell = () => {
       clearTimeout(waiting);

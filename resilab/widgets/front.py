@@ -23,6 +23,7 @@ class Front(anywidget.AnyWidget):
         shown: What the controls held when the picture was drawn.
         panels: Panels of the picture whose x is time.
         story: What happened when.
+        chosen: The time at which the picture was clicked: the request that arrives then is followed.
         view: Width of the picture in the page, dots a pixel, and whether the theme is dark.
     """
 
@@ -32,6 +33,7 @@ class Front(anywidget.AnyWidget):
     shown: Any = traitlets.List().tag(sync=True)
     panels: Any = traitlets.List().tag(sync=True)
     story: Any = traitlets.Dict().tag(sync=True)
+    chosen: Any = traitlets.Dict().tag(sync=True)
     view: Any = traitlets.Dict().tag(sync=True)
 
 

@@ -9,20 +9,25 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 from PIL import Image
+from tqdm.auto import tqdm
 
 from .controls import Control
 from .front import SCRIPT
+from .panels import story_of
 from .presets import Preset
+from .recent import Drawing
 from .style import sheet
+from .verdict import changes, table, verdict_line
 
 PAGE_SCRIPT = Path(__file__).with_name("page.js")
+DPI = 90
 _MOST_ON_A_SLIDER = 9
 _COLOURS = 96
 
@@ -181,6 +186,36 @@ def settings_of(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     """Return every setting of the page, the last control fastest."""
     names = [choice.control.name for choice in choices]
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(each.values for each in choices))]
+
+
+def states_of(
+    choices: Sequence[Choice],
+    play: Callable[[dict[str, Any]], tuple[Any, dict[str, str], Drawing]],
+    *,
+    progress: bool,
+) -> list[dict[str, Any]]:
+    """Return every setting of the page as it shows it, in the order of `settings_of`.
+
+    Args:
+        choices: The values of the controls.
+        play: Returns run, headline numbers and drawing of a setting.
+        progress: Whether to show a bar.
+    """
+    _, start, _ = play({choice.control.name: choice.values[choice.start] for choice in choices})
+    made = []
+    for settings in tqdm(settings_of(choices), desc="settings", disable=not progress):
+        result, numbers, drawing = play(settings)
+        made.append(
+            {
+                "picture": shrink(drawing.png),
+                "alt": drawing.words,
+                "table": table(numbers, {}),
+                "verdict": verdict_line(changes(numbers, start), "start"),
+                "panels": drawing.panels,
+                "story": story_of(result),
+            }
+        )
+    return made
 
 
 def write_page(

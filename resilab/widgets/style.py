@@ -35,6 +35,12 @@ _SHEET = """
 .resilab-now button { border: 1px solid #8886; border-radius: 3px; background: none; color: inherit; }
 .resilab-now button { min-width: 76px; cursor: pointer; }
 .resilab-now { min-height: 24px; align-items: center; font-size: 12px; display: flex; gap: 8px; }
+.resilab-following { margin-top: 4px; overflow: visible; }
+.resilab-following .widget-html-content { line-height: 1.4; }
+.resilab-phases { position: relative; margin: 4px 0; min-width: 300px; }
+.resilab-phases span { position: absolute; height: 14px; border-radius: 2px; }
+.resilab-phase-words { font-size: 12px; }
+.resilab-phase-words i { display: inline-block; width: 12px; height: 10px; margin: 0 4px 0 10px; }
 .resilab-strip { height: 5px; margin: 0 16px; border-radius: 3px; }
 """
 

@@ -104,6 +104,30 @@ def test_cursor_walks_through_time(page: Any, laboratory: Laboratory) -> None:
     page.wait_for_function("([each, text]) => each.textContent !== text", arg=[words.element_handle(), before])
 
 
+def test_one_request_is_followed(page: Any, laboratory: Laboratory) -> None:
+    """A click on the picture, or F, follows the request that arrives then; its story stands below."""
+    run_all(page, laboratory.add("following.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    image = explorer.locator(".resilab-picture img")
+    image.wait_for()
+    page.wait_for_timeout(600)
+    settle(page)
+    story = explorer.locator(".resilab-following")
+    assert not story.is_visible()
+    box = image.bounding_box()
+    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.25 * box["height"])
+    explorer.locator(".resilab-phases").wait_for()
+    first = story.inner_text()
+    assert re.search(r"Request \d+, arrives at \d+\.\d\d s", first)
+    story.get_by_role("button", name="Next").click()
+    page.wait_for_function("([each, text]) => each.innerText !== text", arg=[story.element_handle(), first])
+    story.get_by_role("button", name="Leave").click()
+    explorer.locator(".resilab-phases").wait_for(state="hidden")
+    explorer.locator(".resilab-now button").focus()
+    page.keyboard.press("f")
+    explorer.locator(".resilab-phases").wait_for()
+
+
 def test_evidence_comes_while_nobody_moves(page: Any, laboratory: Laboratory) -> None:
     """The numbers gain an interval, the picture stays, and a click shows every seed."""
     run_all(page, laboratory.add("evidence.ipynb", [EXPLORER]))
