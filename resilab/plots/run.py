@@ -81,7 +81,7 @@ def outcomes_over_time(result: Result, ax: Axes | None = None, *, baseline: Resu
         kept_edges, kept_width = _bins(baseline)
         kept = outcome_rates(baseline, kept_edges)[SUCCESS] / kept_width
         style = {"fill": False, "edgecolor": INK, "linewidth": 1.2, "linestyle": (0, (2, 1)), "zorder": 3}
-        add_steps(ax, kept_edges, kept, None, label="success of baseline", **style)
+        add_steps(ax, kept_edges, kept, None, label="baseline", **style)
     top = nice(float(tops[-1].max(initial=0.0)))
     reach(ax, x=(0.0, float(edges[-1])), y=(0.0, 1.3 * top))
     mark_faults(ax, result, names=True)

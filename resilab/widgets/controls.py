@@ -176,6 +176,18 @@ class Control:
         """What the page's own copy of the control holds: the choice's number, or the value."""
         return self.input.index if hasattr(self.input, "options") else self.input.value
 
+    def neighbours(self) -> list[Any]:
+        """Return the values that are one move away."""
+        if hasattr(self, "_slider"):
+            slider, now = self._slider, self.value
+            near = [_exact(now + slider.step), _exact(now - slider.step)]
+            return [value for value in near if slider.low <= value <= slider.high]
+        if hasattr(self.input, "options"):
+            values = [value for _, value in self.input.options]
+            reach = len(values) if isinstance(self.input, ipywidgets.ToggleButtons) else 1
+            return [each for n, each in enumerate(values) if 0 < abs(n - self.input.index) <= reach]
+        return [not self.value] if isinstance(self.input, ipywidgets.Checkbox) else []
+
     def check(self, value: Any) -> Any:
         """Return *value* if the control can be set to it; else raise an error that says why."""
         if hasattr(self, "_slider"):

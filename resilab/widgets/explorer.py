@@ -28,11 +28,10 @@ from .front import make_front
 from .headline import headline
 from .idle import Idle
 from .pace import Pace, loop_of_page_message
-from .panels import story_of
 from .parts import NamedImage, TakeHome, button, place
 from .presets import Preset, make_presets
-from .recent import Drawing, Painter, Runs
 from .search import Search
+from .studio import Drawing, Kept, Painter, Studio, key_of
 from .verdict import changes, table, verdict_line
 
 _WORKING = '<span role="status">working ...</span>'
@@ -98,8 +97,6 @@ class Explorer(ipywidgets.VBox):
     Attributes:
         controls: The widget of each parameter; read and set its `value`.
         scenario: The scenario that is shown.
-        result: Its run.
-        baseline: The run that is kept behind it, or None.
         numbers: The headline numbers: label and text.
         presets: The button of each preset; `click()` shows it.
         error: What is wrong with the present setting, in words, or None.
@@ -127,22 +124,21 @@ class Explorer(ipywidgets.VBox):
         self._run = run or simulate
         self._numbers = numbers or headline
         self._seed = seed
-        self._runs, self._painter = Runs(self._run, seed), Painter(plot or overview, size, dpi)
+        self._studio = Studio(self._run, self._numbers, plot or overview, seed, size, dpi)
         self._shown: Any = None
         self._key: Any = None  # what tells the shown run from others
         self._size = size
         self.scenario: Any = None
-        self.result: Any = None
-        self.baseline: Any = None
+        self._kept: Kept | None = None
         self._start_numbers: dict[str, str] = {}
         self.numbers: dict[str, str] = {}
-        self._kept_numbers: dict[str, str] = {}
-        self._kept_key: Any = None
         self._preset: Preset | None = None
         self.error: str | None = None
         self._is_held = False
         self._pace = Pace(self._refresh)
+        self._next = Idle(self._neighbours, after=0.02)
         self._idle = Idle(self._open_questions)
+        self._moved: tuple[Any, Any] = None, None  # the control that moved last, and what it was before
         self._witnesses = Witnesses(self._run, self._numbers, seed)
         self._start_key: Any = None
         self._make_widgets(controls, slo)
@@ -190,7 +186,17 @@ class Explorer(ipywidgets.VBox):
     @property
     def stage(self) -> Stage:
         """The figure that the picture is drawn on."""
-        return self._painter.stage
+        return self._studio.painter.stage
+
+    @property
+    def result(self) -> Any:
+        """The run that is shown."""
+        return self._studio.play(self._key, self.scenario)
+
+    @property
+    def baseline(self) -> Any:
+        """The run that is kept behind it, or None."""
+        return None if self._kept is None else self._studio.play(self._kept.key, self._kept.scenario)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -258,12 +264,13 @@ class Explorer(ipywidgets.VBox):
             ValueError: A value is impossible, or the menus alone have more settings.
         """
         choices = page.choose(self._controls, values or {}, whole("states", states, minimum=1))
-        painter = Painter(self._painter.plot, self._size, page.DPI)
+        painter = Painter(self._studio.painter.plot, self._size, page.DPI)
 
         def play(settings: dict[str, Any]) -> tuple[Any, dict[str, str], Drawing]:
-            key, result = self._runs.play(self._build(**settings), settings)
+            scenario = self._build(**settings)
+            result = self._studio.play(key_of(scenario, settings), scenario)
             numbers = self._numbers(result)
-            return result, numbers, painter.draw(key, result, None, numbers, {})
+            return result, numbers, painter.draw(result, numbers)
 
         made = page.states_of(choices, play, progress=progress)
         title = title or (inspect.getdoc(self._build) or "An explorer of resilience").splitlines()[0]
@@ -299,14 +306,14 @@ class Explorer(ipywidgets.VBox):
     def keep(self) -> None:
         """Keep the shown run behind the next ones."""
         with self._pace.lock:
-            self.baseline, self._kept_numbers, self._kept_key = self.result, self.numbers, self._key
-            self._draw()
+            self._kept = Kept(self._key, self.scenario, self.numbers)
+            self._draw(self._key, self.scenario)
         self._ask()  # a control may have moved meanwhile
 
     def reset(self) -> None:
         """Set all controls back to where they started, and forget the kept run."""
         with self._pace.lock:
-            self.baseline, self._kept_numbers, self._kept_key = None, {}, None
+            self._kept = None
             self._preset = None
             self._put({control.name: control.start for control in self._controls})
             self._shown = None
@@ -338,7 +345,8 @@ class Explorer(ipywidgets.VBox):
         finally:
             self._is_held = False
 
-    def _changed(self, _: Any) -> None:
+    def _changed(self, change: Any) -> None:
+        self._moved = change["owner"], change["old"]
         if not self._is_held:  # else several controls change, and are shown together
             self._preset = None
             self._ask()
@@ -351,8 +359,8 @@ class Explorer(ipywidgets.VBox):
         """Draw as many dots as the page shows."""
         view = change["new"]
         with self._pace.lock:
-            if self._painter.fit(float(view.get("width", 0)), float(view.get("ratio", 1))):
-                self._draw()
+            if self._studio.fit(float(view.get("width", 0)), float(view.get("ratio", 1))):
+                self._draw(self._key, self.scenario)
 
     def _ask(self) -> None:
         """Show the settings now, or as soon as a slow run lets."""
@@ -372,27 +380,42 @@ class Explorer(ipywidgets.VBox):
 
     def _show(self, settings: dict[str, Any]) -> None:
         asked = [control.asked for control in self._controls]
-        with warnings.catch_warnings(record=True) as hints:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("default")
             scenario = self._build(**settings)
-            key, result = self._runs.play(scenario, settings)
-        before = self.result, self._key
-        self.result, self._key = result, key
-        try:
-            self._draw(self._numbers(result))
-        except BaseException:
-            self.result, self._key = before
-            raise
-        self.scenario, self._shown = scenario, settings
+        key = key_of(scenario, settings)
+        hints = [*(str(each.message) for each in warned), *self._draw(key, scenario)]
+        self._shown = settings
         self._witnesses.add(key, scenario, self.numbers)
         self._say(None)
         if hints:
-            self._hint("; ".join(dict.fromkeys(str(each.message) for each in hints)))
+            self._hint("; ".join(dict.fromkeys(hints)))
         self.take_home.refresh()
         self._front.shown = asked
         loop = loop_of_page_message()
         if loop is not None:
+            self._next.restart(loop)
             self._idle.restart(loop)
+
+    def _neighbours(self) -> Iterator[Task]:
+        """Return what shows the settings that are one move away: those of the control that moved last come first."""
+        present = self.settings
+        moved, before = self._moved
+        for control in sorted(self._controls, key=lambda each: each.input is not moved):
+            near = control.neighbours()
+            if control.input is moved:
+                near.sort(key=lambda value: value == before)  # on in the same direction, then back
+            for value in near:
+                settings = present | {control.name: value}
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    try:
+                        scenario = self._build(**settings)
+                    except Exception:
+                        continue  # told when it is asked for
+                task = self._studio.foresee(key_of(scenario, settings), scenario, self._kept)
+                if task is not None:
+                    yield task
 
     def gather(self, seeds: int = SEEDS) -> dict[str, str]:
         """Play the shown setting, and what it is held against, under more seeds; show the intervals.
@@ -415,27 +438,27 @@ class Explorer(ipywidgets.VBox):
     @property
     def _against(self) -> tuple[Any, dict[str, str], str]:
         """What the shown run is held against: its key, its numbers and its name."""
-        if self._kept_numbers:
-            return self._kept_key, self._kept_numbers, "baseline"
+        if self._kept is not None:
+            return self._kept.key, self._kept.numbers, "baseline"
         return self._start_key, self._start_numbers, "start"
 
-    def _draw(self, numbers: dict[str, str] | None = None) -> None:
-        numbers = self.numbers if numbers is None else numbers
-        key = self._key, self._kept_key
-        drawing = self._painter.draw(key, self.result, self.baseline, numbers, self._kept_numbers)
-        self.numbers = numbers
+    def _draw(self, key: Any, scenario: Any) -> tuple[str, ...]:
+        """Show a scenario; return the hints that came of playing it."""
+        shown = self._studio.show(key, scenario, self._kept)
+        self._key, self.scenario, self.numbers = key, scenario, shown.numbers
         with self.image.hold_sync():  # one message
-            self.image.value = drawing.png
-            self.image.tooltip = drawing.words
+            self.image.value = shown.drawing.png
+            self.image.tooltip = shown.drawing.words
         self._say_numbers()
         with self._front.hold_sync():
-            self._front.panels = drawing.panels
-            self._front.story = story_of(self.result)
+            self._front.panels = shown.drawing.panels
+            self._front.story = shown.story
         self.following.refresh()
+        return shown.hints
 
     def _say_numbers(self) -> None:
         seen = self._witnesses.of(self._key)
-        rows = table(self.numbers, self._kept_numbers, intervals(seen))
+        rows = table(self.numbers, {} if self._kept is None else self._kept.numbers, intervals(seen))
         self.headline.value = rows + (spread(seen) if len(seen) > 1 else "")
         key, numbers, name = self._against
         widths = widths_of_differences(seen, self._witnesses.of(key))

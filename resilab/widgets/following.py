@@ -59,12 +59,14 @@ class Following(ipywidgets.VBox):
 
     def refresh(self) -> None:
         """Show the same request of the run that is shown now."""
-        result, chosen = self._now(), self.request_id
-        is_seen = chosen is not None and _can_be_followed(result)
-        self.layout.display = "" if is_seen else "none"
-        if is_seen:
-            self.request_id = min(max(chosen or 0, 0), len(result.run_columns["arrival"]) - 1)
+        self.layout.display = "none"
+        if self.request_id is None:
+            return
+        result = self._now()
+        if _can_be_followed(result):
+            self.request_id = min(max(self.request_id, 0), len(result.run_columns["arrival"]) - 1)
             self.text.value = story(result, self.request_id)
+            self.layout.display = ""
 
 
 def _can_be_followed(result: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -17,16 +18,20 @@ class Idle:
     Args:
         tasks: Returns what is to be done, one at a time: function, arguments, and who takes
             what comes of it. It is asked anew after each move.
+        after: Seconds without a move, of any explorer, before a task is begun: they share the worker.
     """
 
-    def __init__(self, tasks: Callable[[], Iterator[tuple[Any, ...]]]) -> None:
-        self._tasks = tasks
+    _moved = 0.0  # when a control of any explorer moved last, on the clock of the loop
+
+    def __init__(self, tasks: Callable[[], Iterator[tuple[Any, ...]]], after: float = IDLE) -> None:
+        self._tasks, self._after = tasks, after
         self._turn = 0
 
     def restart(self, loop: asyncio.AbstractEventLoop) -> None:
         """Forget what is waiting, and begin when it has been quiet for a while."""
         self._turn += 1
-        loop.call_later(IDLE, self._begin, loop, self._turn)
+        Idle._moved = loop.time()
+        loop.call_later(self._after, self._begin, loop, self._turn)
 
     def stop(self) -> None:
         """Do nothing more."""
@@ -38,6 +43,10 @@ class Idle:
 
     def _next(self, loop: asyncio.AbstractEventLoop, turn: int, tasks: Iterator[tuple[Any, ...]]) -> None:
         if turn != self._turn:
+            return
+        too_early = self._after - (loop.time() - Idle._moved)
+        if too_early > 1e-3:
+            loop.call_later(too_early, self._next, loop, turn, tasks)
             return
         task = next(tasks, None)
         if task is None:
@@ -66,4 +75,10 @@ class Idle:
 def _worker() -> Any:
     from joblib.externals.loky import get_reusable_executor
 
-    return get_reusable_executor(max_workers=1, timeout=120)
+    return get_reusable_executor(max_workers=1, timeout=120, initializer=_stand_back)
+
+
+def _stand_back() -> None:
+    """Let the kernel go first where there is one core for both."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, 10)

@@ -22,7 +22,7 @@ from .controls import Control
 from .front import SCRIPT
 from .panels import story_of
 from .presets import Preset
-from .recent import Drawing
+from .studio import Drawing
 from .style import sheet
 from .verdict import changes, table, verdict_line
 

@@ -2,10 +2,12 @@
 
     python -m tests.browser.latency [--moves 40] [--shot picture.png]
 
-It opens a notebook in JupyterLab in a real Chromium, with three explorers of the same
-picture size, and moves them in turn: one that shows ready-made pictures, which is the
-floor, one that simulates an M/M/c queue behind a circuit breaker, and one with five
-policies. Then it measures the parts of a move without a browser.
+It opens a notebook in JupyterLab in a real Chromium, with explorers of the same picture
+size, and moves them in turn: one that shows ready-made pictures, which is the floor, one
+that simulates an M/M/c queue behind a circuit breaker, and ones with five policies: moved
+on by a step each time, to and fro, where every setting is known, and without the worker
+that plays the neighbours of a setting before they are asked for. Then it measures the
+parts of a move without a browser.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def five(failures=1):
     return one(failures).replace(policy=stack)
 """
 FLOOR = '''
-class Floor(rl.Explorer):
+from resilab.widgets.explorer import Explorer
+
+class Floor(Explorer):
     """Shows one of two pictures, with nothing to compute."""
 
     def _show(self, settings):
@@ -66,10 +70,15 @@ EXPLORERS = {
     "floor: ready-made pictures": FLOOR,
     "circuit breaker and timeout": "rl.explore(one, failures=(1, 100))",
     "five policies": "rl.explore(five, failures=(1, 100))",
+    "five policies, to and fro": "rl.explore(five, failures=(1, 100))",
+    "five policies, not foreseen": """
+surprised = rl.explore(five, failures=(1, 100))
+surprised._next._tasks = lambda: iter(())
+surprised""",
 }
 SPY = """
 window.spy = {pressed: 0, image: null, before: null, shown: 0};
-document.addEventListener('keydown', () => { spy.pressed = performance.now(); }, true);
+window.addEventListener('keydown', () => { spy.pressed = performance.now(); }, true);
 function look() {
     const image = spy.image;
     if (image && !spy.shown && spy.pressed && image.src !== spy.before && image.complete && image.naturalWidth)
@@ -81,11 +90,11 @@ requestAnimationFrame(look);
 WATCH = "image => { Object.assign(spy, {image: image, before: image.src, pressed: 0, shown: 0}); }"
 
 
-def move(page: Any, explorer: Any) -> float:
-    """Press an arrow key on the slider; return the milliseconds until the new picture is painted."""
+def move(page: Any, explorer: Any, key: str) -> float:
+    """Press a key on the slider; return the milliseconds until the new picture is painted."""
     explorer.locator(".widget-image").evaluate(WATCH)
     explorer.locator(".noUi-handle").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press(key)
     page.wait_for_function("spy.shown > 0", timeout=20_000)
     took = page.evaluate("spy.shown - spy.pressed")
     page.wait_for_timeout(250)
@@ -108,7 +117,8 @@ def in_the_browser(chromium: str, moves: int, shot: str | None) -> dict[str, lis
             times: dict[str, list[float]] = {name: [] for name in EXPLORERS}
             for turn in range(moves + 2):
                 for name, explorer in zip(EXPLORERS, explorers, strict=True):
-                    took = move(page, explorer)
+                    is_back = name.endswith("fro") and turn % 2
+                    took = move(page, explorer, "ArrowLeft" if is_back else "ArrowRight")
                     if turn >= 2:  # the first moves widen the axes
                         times[name].append(took)
             if shot:
