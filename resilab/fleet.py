@@ -1,5 +1,6 @@
 """Fleets: replicas behind a load balancer, watched by probes."""
 
+from .worlds.ejection import OutlierEjection
 from .worlds.fleet import Fleet
 from .worlds.fleet_result import FleetResult
 from .worlds.fleet_scenario import FleetScenario
@@ -10,5 +11,6 @@ __all__ = [
     "Fleet",
     "FleetResult",
     "FleetScenario",
+    "OutlierEjection",
     "ReplicaFault",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..health.pod import KubernetesPod
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
+from ..worlds.ejection import OutlierEjection
 from .documents import Node
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class Config:
         text: The configuration as text.
         rows: A `Note` for each key; `notes` shows them as a frame.
         pod: The probes, where the configuration has probes; None elsewhere.
-        extras: What else the file configures, by name, such as "outlier_detection",
-            which belongs to the replicas and not to the policy.
+        ejection: The outlier detection, where the configuration has one: `ejection` of a `Fleet`.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Config:
     text: str
     rows: tuple[Note, ...]
     pod: KubernetesPod | None = None
-    extras: tuple[tuple[str, Any], ...] = ()
+    ejection: OutlierEjection | None = None
 
     def __repr__(self) -> str:
         counts = {status: sum(row.status == status for row in self.rows) for status in (MAPPED, APPROXIMATED, DROPPED)}

@@ -22,7 +22,7 @@ from ..resilience.bulkhead import Bulkhead
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from ..resilience.timeout import Timeout
-from . import durations
+from . import durations, outliers
 from .config import APPROXIMATED, DROPPED, MAPPED, Config, Note, Reading
 from .documents import Node
 from .envoy_filters import filters_of, mark, natural
@@ -45,7 +45,6 @@ ADVICE = {
     "RateLimiter.kind": "Envoy's local rate limit is a token bucket",
 }
 REASONS = {
-    "outlier_detection": "turns away single hosts: it belongs to a fleet of replicas, not to a policy",
     "hedge_policy": "sends one more try when a try's time limit passes; not expressed here",
     "retry_host_predicate": "chooses among hosts, of which there is one here",
     "retry_priority": "chooses among priorities, of which there is one here",
@@ -116,14 +115,10 @@ def read(document: Node, name: str, reading: Reading) -> Config:
         parts += [*retry, *limits, *limit]
     else:
         parts += limits
-    outliers = None if cluster is None else cluster.get("outlier_detection")
-    if outliers is not None:
-        reading.note(outliers, DROPPED, REASONS["outlier_detection"])
-    extras = () if outliers is None else (("outlier_detection", outliers.plain()),)
-    mark(outliers)
+    ejection = outliers.read_envoy(cluster, reading)
     reading.drop_leaves(document, REASONS, OTHERWISE)
     rows = sorted(reading.rows, key=lambda row: row.line or 0)
-    return Config(KIND, name, ResiliencePolicy(*parts), "", tuple(rows), extras=extras)
+    return Config(KIND, name, ResiliencePolicy(*parts), "", tuple(rows), ejection=ejection)
 
 
 # Where things stand in a document

@@ -17,7 +17,8 @@ from ..resilience.rate_limiter import RateLimiter
 from ..resilience.retry import Retry
 from ..resilience.retry_budget import ActiveRetryBudget
 from ..resilience.timeout import Timeout
-from . import durations
+from ..worlds.ejection import OutlierEjection
+from . import durations, outliers
 from .config import Note, first
 from .laws import law_of
 
@@ -30,13 +31,13 @@ ANSWERS: tuple[type[BaseException], ...] = (ServiceError, ServiceOverloadedError
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
-def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
+def write(policy: ResiliencePolicy, name: str, ejection: OutlierEjection | None = None) -> tuple[str, list[Note]]:
     """Return a whole bootstrap with one listener, one route and one cluster."""
     parts = policy.flat()
     tree = {
         "static_resources": {
             "listeners": [_listener(parts, name)],
-            "clusters": [_cluster(parts, name)],
+            "clusters": [_cluster(parts, name) | _outliers(ejection)],
         }
     }
     return yaml.safe_dump(tree, sort_keys=False), []
@@ -134,6 +135,13 @@ def _written_filters(parts: tuple[Policy, ...]) -> Iterator[dict[str, Any]]:
 
 def _runtime(key: str, value: Any) -> dict[str, Any]:
     return {"default_value": value, "runtime_key": f"admission_control.{key}"}
+
+
+def _outliers(ejection: OutlierEjection | None) -> dict[str, Any]:
+    if ejection is None:
+        return {}
+    section, balancer = outliers.written_envoy(ejection)
+    return {"outlier_detection": section} | ({"common_lb_config": balancer} if balancer else {})
 
 
 def _cluster(parts: tuple[Policy, ...], name: str) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from ..resilience.policy import ResiliencePolicy
 from ..resilience.retry import Retry
 from ..resilience.retry_budget import ActiveRetryBudget
 from ..resilience.timeout import Timeout
-from . import durations, envoy, envoy_writing
+from ..worlds.ejection import OutlierEjection
+from . import durations, envoy, envoy_writing, outliers
 from .config import APPROXIMATED, DROPPED, MAPPED, Config, Key, Note, Reading, first, unwritten
 from .documents import Node
 from .laws import law_of
@@ -35,7 +36,6 @@ ADVICE = envoy.ADVICE | {
     "Retry.backoff": "Istio has the first wait alone, backoff; the longest is ten times as much",
 }
 REASONS = envoy.REASONS | {
-    "outlierDetection": envoy.REASONS["outlier_detection"],
     "retryIgnorePreviousHosts": "chooses among hosts, of which there is one here",
     "retryRemoteLocalities": "chooses among hosts, of which there is one here",
     "loadBalancer": "chooses among hosts, of which there is one here",
@@ -106,11 +106,10 @@ def read(document: Node, name: str, reading: Reading) -> Config:
         parts += [Timeout(seconds)] if seconds else []
     retry, limit = _retry(route, allowance, reading)
     parts += [*retry, *limits, *limit]
-    outliers = None if policy is None else policy.get("outlierDetection")
-    extras = () if outliers is None else (("outlier_detection", outliers.plain()),)
+    ejection = outliers.read_istio(policy, reading)
     reading.drop_leaves(document, REASONS, "changes no call of the policy here")
     rows = sorted(reading.rows, key=lambda row: row.line or 0)
-    return Config(KIND, name, ResiliencePolicy(*parts), "", tuple(rows), extras=extras)
+    return Config(KIND, name, ResiliencePolicy(*parts), "", tuple(rows), ejection=ejection)
 
 
 def _from(minimum: int) -> Callable[[Node], int]:
@@ -185,7 +184,7 @@ def _limits(policy: Node | None, reading: Reading) -> tuple[list[Policy], dict[s
     return ([] if requests >= NO_LIMIT else [Bulkhead(requests, max_queue=0)]), allowance
 
 
-def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
+def write(policy: ResiliencePolicy, name: str, ejection: OutlierEjection | None = None) -> tuple[str, list[Note]]:
     """Return a VirtualService and a DestinationRule for one host."""
     parts = policy.flat()
     total, each = map(envoy_writing.seconds_of, envoy_writing.limits_of(parts))
@@ -220,6 +219,8 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
         elif retry.budget.minimum < NO_LIMIT:
             pool.setdefault("http", {})["maxRetries"] = retry.budget.minimum
             traffic["connectionPool"] = pool
+    if ejection is not None:
+        traffic["outlierDetection"] = outliers.written_istio(ejection)
     documents = [
         _resource("VirtualService", name, {"hosts": [name], "http": [route]}),
         _resource("DestinationRule", name, {"host": name, **({"trafficPolicy": traffic} if traffic else {})}),

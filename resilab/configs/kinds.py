@@ -13,6 +13,7 @@ from ..health.probe import KubernetesProbe
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..validation import instance, one_of
+from ..worlds.ejection import OutlierEjection
 from . import aws, dotnet, envoy, grpc, istio, kubernetes, linkerd, resilience4j, snippets, spring
 from .config import APPROXIMATED, Config, Note, Reading
 from .differences import differences
@@ -82,7 +83,13 @@ def read(source: str | os.PathLike[str], kind: str | None = None, name: str | No
     return dataclasses.replace(config, text=text)
 
 
-def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str = "service") -> Config:
+def write(
+    policy: Policy | KubernetesPod | KubernetesProbe,
+    kind: str,
+    name: str = "service",
+    *,
+    ejection: OutlierEjection | None = None,
+) -> Config:
     """Write a policy as the configuration, or the code, of a library.
 
     What the text says is read again and held against *policy*: each difference is a row
@@ -93,6 +100,7 @@ def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str
         kind: One of `KINDS`, or of `SNIPPETS`: code for tenacity, stamina, hyx (Python),
             Failsafe (Java), opossum (JavaScript) and Polly (C#, "polly_code").
         name: What the text calls it.
+        ejection: An `OutlierEjection`, for "envoy" and "istio" alone.
 
     Returns:
         A `Config`: `.text`, and `.notes` with each key that was written and each field
@@ -115,6 +123,8 @@ def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str
     one_of("kind", kind, (*KINDS, *SNIPPETS))
     instance("name", name, str)
     instance("policy", policy, (Policy, KubernetesPod, KubernetesProbe))
+    if ejection is not None and kind not in (envoy.KIND, istio.KIND):
+        raise ValueError(f"ejection must be None for {kind}, which turns no replicas away, got {ejection!r}")
     if kind in SNIPPETS:
         instance("policy", policy, Policy)
         assert isinstance(policy, Policy)
@@ -130,10 +140,20 @@ def write(policy: Policy | KubernetesPod | KubernetesProbe, kind: str, name: str
         back = read(text, kind, name)
         return dataclasses.replace(back, rows=(*back.rows, *notes, *_rounded(policy, back.pod)))
     whole = ResiliencePolicy(*ResiliencePolicy(policy).flat())
-    text, notes = module.write(whole, name)
+    text, notes = module.write(whole, name) if ejection is None else module.write(whole, name, ejection)
     back = read(text, kind, name)
-    rows = (*back.rows, *notes, *differences(whole, back.policy, module.ADVICE))
+    rows = (*back.rows, *notes, *differences(whole, back.policy, module.ADVICE), *_unsaid(ejection, back.ejection))
     return dataclasses.replace(back, policy=whole, rows=rows)
+
+
+def _unsaid(wanted: OutlierEjection | None, said: OutlierEjection | None) -> list[Note]:
+    """Return a note for each number of an ejection that the library cannot say."""
+    notes = []
+    for field in dataclasses.fields(OutlierEjection) if wanted is not None else ():
+        before, after = getattr(wanted, field.name), getattr(said, field.name)
+        if before != after:
+            notes.append(Note(f"ejection.{field.name}", before, APPROXIMATED, f"becomes {after}"))
+    return notes
 
 
 def _rounded(policy: KubernetesPod | KubernetesProbe, pod: KubernetesPod | None) -> list[Note]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def replicas_over_time(result: FleetResult, ax: Axes | None = None) -> Axes:
 
     A dot is a probe that succeeded, a cross one that failed; liveness is above the
     middle, readiness below, startup in it. The line below a lane lasts until the fault
-    ends or a restart cures it.
+    ends or a restart cures it. Hatched is the time in which the balancer has ejected it.
 
     Args:
         result: A recorded run of a `FleetScenario`.
@@ -78,6 +78,8 @@ def replicas_over_time(result: FleetResult, ax: Axes | None = None) -> Axes:
             box = Rectangle((start, replica - 0.38), min(stop, end) - start, 0.76, linewidth=0)
             box.set_facecolor(STATE_COLOURS[word])
             ax.add_artist(box)
+    if fleet.ejection is not None:
+        _draw_ejections(ax, result, end)
     _draw_probes(ax, result, end)
     add_line(ax, [], [], color=INK, linewidth=2.5, label="fault")
     for fault in fleet.faults:
@@ -88,6 +90,13 @@ def replicas_over_time(result: FleetResult, ax: Axes | None = None) -> Axes:
     label(ax, "time (s)", "replica")
     legend(ax, ncols=8)
     return ax
+
+
+def _draw_ejections(ax: Axes, result: FleetResult, end: float) -> None:
+    style: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": KEPT_COLOUR, "linewidth": 0}
+    ax.add_artist(Rectangle((0, 0), 0, 0, label="ejected", **style))
+    for replica, start, stop, _ in result.ejection_rows:
+        ax.add_artist(Rectangle((start, replica - 0.38), min(end, np.nan_to_num(stop, nan=end)) - start, 0.76, **style))
 
 
 def _draw_probes(ax: Axes, result: FleetResult, end: float) -> None:

@@ -1,8 +1,8 @@
 """Envoy 1.40: its filters and the settings of its routes and clusters.
 
 Its "circuit breakers" are bulkheads and a limit of retries; what turns a host away is
-outlier detection, which no policy of a client without replicas can say. Left out beside
-it: adaptive concurrency, `hedge_on_per_try_timeout`, the back-off after a rate limit, and
+outlier detection: `rl.fleet.OutlierEjection.like("envoy")`, for a `Fleet`. Left out:
+adaptive concurrency, `hedge_on_per_try_timeout`, the back-off after a rate limit, and
 the priorities.
 
 Source: the API of Envoy 1.40, v3.

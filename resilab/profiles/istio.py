@@ -1,6 +1,7 @@
 """Istio 1.28: `VirtualService` and `DestinationRule`, which set Envoy's fields with other defaults.
 
-Left out: outlier detection and `retryIgnorePreviousHosts`, which need replicas.
+Outlier detection is `rl.fleet.OutlierEjection.like("istio")`, for a `Fleet`. Left out:
+`retryIgnorePreviousHosts`, which needs replicas.
 
 Source: the API of Istio, July 2026.
 """

@@ -16,9 +16,10 @@ from ..errors import NoReplicaError
 from ..events import EventLog
 from ..health.pod import KubernetesPod
 from ..health.probe import KubernetesProbe
-from ..lab.records import AttemptColumns, Causes
+from ..lab.records import OPEN, SUCCESS, AttemptColumns, Causes
 from ..randomness import KeyedDraws, uniform
 from ..validation import Count, Natural, Ratio, Spec, many, word
+from .ejection import LiveEjection, OutlierEjection
 from .replica import Call, Dependency, Replica, ReplicaFault
 
 BALANCINGS = ("round_robin", "random", "least_loaded")
@@ -49,6 +50,8 @@ class Fleet(Spec):
             hold it for one latency.
         is_warm: True begins with replicas that are ready.
         name: What frames and events call it; replicas are "name/0" and so on.
+        ejection: An `OutlierEjection`: the balancer turns away replicas that fail; None
+            leaves that to the probes.
 
     Example:
         >>> Fleet(replicas=3, workers=10, latency=0.1).workers_in_all
@@ -71,6 +74,7 @@ class Fleet(Spec):
     probes_need_worker: bool = False
     is_warm: bool = True
     name: str = "fleet"
+    ejection: OutlierEjection | None = None
 
     def __post_init__(self) -> None:
         for fault in self.faults:
@@ -158,10 +162,13 @@ class LiveFleet:
         self.replicas: list[Replica] = []
         self._ready: list[Replica] = []
         self._ready_numbers: list[int] = []
+        self.ejection: LiveEjection | None = None
         env.process(self._begin())  # at this instant, before any arrival
 
     def _begin(self) -> Steps:
         self.replicas = [Replica(self, number) for number in range(self.spec.replicas)]
+        if self.spec.ejection is not None:
+            self.ejection = LiveEjection(self.spec.ejection, self.env, self, self.is_over)
         for replica in self.replicas:
             replica.pod = self.spec.pod.bind(
                 self.env,
@@ -208,8 +215,13 @@ class LiveFleet:
         return replica
 
     def _changed(self) -> None:
-        self._ready = [replica for replica in self.replicas if replica.pod is not None and replica.pod.is_ready]
-        self._ready_numbers = [replica.number for replica in self._ready]
+        members = self.member_numbers()
+        if self.ejection is not None:
+            for number in set(range(self.spec.replicas)).difference(members):
+                self.ejection.forget(number)
+            members = self.ejection.choose_from(members)
+        self._ready = [self.replicas[number] for number in members]
+        self._ready_numbers = members
         for replica in self.replicas:
             if replica.pod is not None:
                 self._note_state(replica.number, str(replica.pod.state), replica.pod.is_ready)
@@ -232,6 +244,18 @@ class LiveFleet:
         """Write the rows of calls that are inside when the run is stopped and that nobody waits for."""
         for replica in self.replicas:
             replica.close()
+
+    # What ejections ask
+
+    def member_numbers(self) -> list[int]:
+        """Return the replicas that are ready, in order."""
+        return [each.number for each in self.replicas if each.pod is not None and each.pod.is_ready]
+
+    def ejections_changed(self, replica: int, what: str) -> None:
+        """Send to those that are left; *what* happened to a replica."""
+        if self.log is not None and what:
+            self.log.append(self.env.now, self.replicas[replica].name, "ejection", -1, what)
+        self._changed()
 
     # What replicas ask
 
@@ -263,3 +287,5 @@ class LiveFleet:
             code = self._causes.code(cause)
             self._attempts.append((id, call.send, call.submitted, end, outcome, code, work_start, work_end))
             self.routes.append((id, call.send, number))
+        if self.ejection is not None and outcome != OPEN:
+            self.ejection.note(number, outcome == SUCCESS)

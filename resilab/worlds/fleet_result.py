@@ -12,6 +12,7 @@ import numpy as np
 from ..health.probe import PROBES
 from ..lab.records import FAILURE, TIMEOUT
 from ..lab.result import Result
+from .ejection import REASONS, Ejected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,12 +31,14 @@ class FleetResult(Result):
         routes: (request_id, attempt, replica) of each call that reached a replica.
         state_rows: (time, replica, state of its container, is it ready) at each change.
         probe_rows: (replica, probe, start, end, success, reason) of each probe.
+        ejection_rows: An `Ejected` for each ejection.
     """
 
     end: float = math.nan
     routes: tuple[tuple[int, int, int], ...] = ()
     state_rows: tuple[tuple[float, int, str, bool], ...] = ()
     probe_rows: tuple[tuple[int, str, float, float, bool, str], ...] = ()
+    ejection_rows: tuple[Ejected, ...] = ()
 
     @cached_property
     def attempts(self) -> pd.DataFrame:
@@ -95,6 +98,15 @@ class FleetResult(Result):
                 "reason": pd.Series(columns[5], dtype="str"),
             }
         )
+
+    @cached_property
+    def ejections(self) -> pd.DataFrame:
+        """One row an ejection: replica, start, end (NaN: away to the end of the run), reason."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.ejection_rows, columns=list(Ejected._fields))
+        types = {"replica": "int32", "start": "float64", "end": "float64"}
+        return frame.astype(types).assign(reason=pd.Categorical(frame["reason"], categories=REASONS))
 
     def ready_replicas(self) -> pd.Series:
         """Return how many replicas the balancer sends to, as an exact step function of time."""

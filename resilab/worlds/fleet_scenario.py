@@ -79,4 +79,5 @@ class FleetScenario(World[FleetResult]):
             routes=tuple(fleet.routes),
             state_rows=tuple(fleet.states),
             probe_rows=tuple(fleet.probes),
+            ejection_rows=() if fleet.ejection is None else tuple(fleet.ejection.rows),
         )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import resilab as rl
 from resilab import configs
 from resilab.errors import ReplicaRefusedError, ServiceError, ServiceOverloadedError
+from resilab.fleet import OutlierEjection
 
 from .test_configs import status_of
 
@@ -134,8 +135,8 @@ def test_a_bootstrap_is_read_in_envoys_order():
     assert retry == rl.Retry.like(
         "envoy", num_retries=2, base_interval=0.05, max_interval=0.2, budget_percent=25.0, min_retry_concurrency=2
     )
-    assert dict(config.extras)["outlier_detection"] == {"consecutive_5xx": 3}
-    assert status_of(config, "outlier_detection") == "dropped"
+    assert config.ejection == OutlierEjection.like("envoy", consecutive_errors=3)
+    assert status_of(config, "consecutive_5xx") == "mapped"
 
 
 def test_a_route_without_a_policy_has_that_of_its_host_and_envoys_defaults():
@@ -256,7 +257,7 @@ def test_istio_is_read_from_both_of_its_resources():
     assert (total, bulkhead, each) == (rl.Timeout(2.0), rl.Bulkhead(20, max_queue=5), rl.Timeout(0.5))
     expected = (ServiceError, ServiceOverloadedError)
     assert retry == rl.Retry.like("istio", attempts=3, max_retries=4, retry_on=expected)
-    assert config.extras == (("outlier_detection", {"consecutive5xxErrors": 7}),)
+    assert config.ejection == OutlierEjection.like("istio", consecutive_errors=7)
 
 
 def test_a_service_that_says_nothing_of_retries_has_istios_two():
@@ -379,6 +380,36 @@ def test_envoys_own_parser_takes_whatever_is_written(number, tmp_path):
     assert envoy_says(configs.write(ANY_POLICY[number], "envoy", "orders").text, tmp_path) == ""
 
 
+EJECTIONS = st.builds(
+    OutlierEjection.like,
+    st.sampled_from(["envoy", "istio"]),
+    consecutive_errors=st.integers(0, 9),
+    interval=st.integers(1, 30).map(float),
+    base_ejection_time=st.integers(1, 60).map(float),
+    max_ejection_share=st.integers(0, 100).map(lambda percent: percent / 100),
+)
+MORE = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_ejection_time": st.integers(60, 900).map(float),
+        "always_ejects_one": st.booleans(),
+        "success_rate_factor": st.none() | st.integers(0, 3000).map(lambda number: number / 1000),
+        "success_rate_replicas": st.integers(1, 20),
+        "success_rate_calls": st.integers(1, 500),
+        "failure_share": st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
+        "panic_share": st.integers(0, 100).map(lambda percent: percent / 100),
+        "update_delay": st.integers(0, 5).map(float),
+    },
+)
+
+
+@given(ejection=EJECTIONS, more=MORE)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_envoys_own_parser_takes_random_ejections(tmp_path_factory, ejection, more):
+    config = configs.write(rl.Timeout(1.0), "envoy", ejection=ejection.replace(**more))
+    assert envoy_says(config.text, tmp_path_factory.mktemp("envoy")) == ""
+
+
 @given(routes)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_envoys_own_parser_takes_random_routes(tmp_path_factory, policy):
@@ -428,3 +459,46 @@ def test_what_is_written_is_read_again_or_the_notes_say_why_not(kind, number):
 
     same = [canonical(part) for part in back.policy.flat()] == [canonical(part) for part in policy.flat()]
     assert same or any(row.line is None and row.status != "mapped" for row in written.rows)
+
+
+# Outlier detection
+
+
+@settings(max_examples=150, deadline=None)
+@given(ejection=EJECTIONS, more=MORE)
+def test_ejections_come_back_as_they_were_written(ejection, more):
+    """Envoy can say all of it; what Istio cannot is in the notes."""
+    ejection = ejection.replace(**more)
+    config = configs.write(rl.Timeout(1.0), "envoy", ejection=ejection)
+    assert configs.read(config.text).ejection == ejection
+    assert not [row for row in config.rows if row.key.startswith("ejection.")]
+    config = configs.write(rl.Timeout(1.0), "istio", ejection=ejection)
+    back = configs.read(config.text).ejection
+    said = {row.key.removeprefix("ejection.") for row in config.rows if row.key.startswith("ejection.")}
+    for name in OutlierEjection.__dataclass_fields__:
+        assert (getattr(back, name) == getattr(ejection, name)) == (name not in said)
+
+
+def test_outlier_detection_that_ejects_nobody_is_a_trap():
+    """Gateway failures and a percentage of failures are counted, and do nothing unless they are enforced."""
+    lines = "{consecutive_gateway_failure: 2, failure_percentage_threshold: 50, max_ejection_time_jitter: 1s}"
+    config = configs.read(ENVOY.replace("{consecutive_5xx: 3}", lines), name="orders")
+    assert config.ejection == OutlierEjection.like("envoy")
+    traps = {row.key.rpartition(".")[2] for row in config.rows if row.is_trap}
+    assert {"consecutive_gateway_failure", "failure_percentage_threshold"} <= traps
+    assert status_of(config, "max_ejection_time_jitter") == "dropped"
+    lines = "{consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100, enforcing_success_rate: 0}"
+    config = configs.read(ENVOY.replace("{consecutive_5xx: 3}", lines), name="orders")
+    assert config.ejection == OutlierEjection.like("envoy", consecutive_errors=2, success_rate_factor=None)
+    assert status_of(config, "outlier_detection.consecutive_gateway_failure") == "approximated"
+
+
+def test_ejection_of_a_library_without_replicas_is_refused():
+    with pytest.raises(ValueError, match="ejection must be None for grpc"):
+        configs.write(rl.Timeout(1.0), "grpc", ejection=OutlierEjection())
+
+
+def test_istio_without_errors_in_a_row_has_those_of_a_gateway():
+    lines = "{consecutive5xxErrors: 0, consecutiveGatewayErrors: 3, minHealthPercent: 40}"
+    config = configs.read(ISTIO.replace("{consecutive5xxErrors: 7}", lines))
+    assert config.ejection == OutlierEjection.like("istio", consecutive_errors=3, panic_share=0.4)

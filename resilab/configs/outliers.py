@@ -1,0 +1,223 @@
+"""Outlier detection in Envoy's and Istio's words: what a balancer does with replicas that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..worlds.ejection import OutlierEjection
+from . import durations
+from .config import APPROXIMATED, DROPPED, MAPPED, Reading
+from .documents import Node
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A key: the field of `OutlierEjection` that it is, how it is read and written, and what it means."""
+
+    name: str
+    field: str
+    read: Callable[[Node], Any]
+    write: Callable[[Any], Any]
+    meaning: str
+
+
+def _positive_seconds(node: Node) -> float:
+    seconds = durations.seconds(node)
+    if not seconds:
+        node.refuse(f"must be > 0, got {node.value!r}")
+    return seconds
+
+
+def _percent(node: Node) -> float:
+    value = node.number()
+    if not 0 <= value <= 100:
+        node.refuse(f"must be from 0 to 100, got {node.value!r}")
+    return value / 100
+
+
+def _in_percent(share: float) -> int:
+    return round(100 * share)
+
+
+def _whole(node: Node) -> int:
+    value = node.whole()
+    if value < 0:
+        node.refuse(f"must be >= 0, got {node.value!r}")
+    return value
+
+
+ENVOY = (
+    _Key("interval", "interval", _positive_seconds, durations.proto, "time between sweeps"),
+    _Key("base_ejection_time", "base_ejection_time", _positive_seconds, durations.proto, "time of a first ejection"),
+    _Key("max_ejection_time", "max_ejection_time", _positive_seconds, durations.proto, "longest ejection"),
+    _Key("max_ejection_percent", "max_ejection_share", _percent, _in_percent, "share of the hosts that may be away"),
+    _Key("always_eject_one_host", "always_ejects_one", Node.flag, bool, "one may go, whatever the share"),
+    _Key("success_rate_minimum_hosts", "success_rate_replicas", _whole, int, "hosts that a comparison needs"),
+    _Key("success_rate_request_volume", "success_rate_calls", _whole, int, "calls of a host that a comparison needs"),
+    _Key("failure_percentage_minimum_hosts", "failure_share_replicas", _whole, int, "hosts that it needs"),
+    _Key("failure_percentage_request_volume", "failure_share_calls", _whole, int, "calls of a host that it needs"),
+)
+ISTIO = (
+    _Key("interval", "interval", _positive_seconds, durations.with_unit, "time between sweeps"),
+    _Key("baseEjectionTime", "base_ejection_time", _positive_seconds, durations.with_unit, "time of a first ejection"),
+    _Key("maxEjectionPercent", "max_ejection_share", _percent, _in_percent, "share of the hosts that may be away"),
+    _Key("minHealthPercent", "panic_share", _percent, _in_percent, "with fewer left, all are used"),
+)
+_LOST = {
+    "max_ejection_time_jitter": "is not expressed: hosts come back at sweeps",
+    "successful_active_health_check_uneject_host": "needs active health checks: see the probes of a fleet",
+}
+_ORIGIN = "every error counts, wherever it comes from"
+
+
+def read_envoy(cluster: Node | None, reading: Reading) -> OutlierEjection | None:
+    """Return the outlier detection of a cluster, or None."""
+    section = None if cluster is None else cluster.get("outlier_detection")
+    if cluster is None or section is None:
+        return None
+    found = _plain(section, ENVOY, reading)
+    found["consecutive_errors"] = _in_a_row(
+        section, reading, ("consecutive_5xx", 5), ("consecutive_gateway_failure", 5), enforced=_enforced
+    )
+    if not _enforced(section, "success_rate", reading, 100):
+        found["success_rate_factor"] = None
+    _factor(section, found, reading)
+    if _enforced(section, "failure_percentage", reading, 0):
+        found["failure_share"] = 0.85
+    threshold = section.get("failure_percentage_threshold")
+    if threshold is not None:
+        _say(reading, threshold, "failure_share" in found, "share of failures that is too many", "failure_percentage")
+        found |= {"failure_share": _percent(threshold)} if "failure_share" in found else {}
+    balancer = cluster.get("common_lb_config")
+    panic = None if balancer is None else balancer.at("healthy_panic_threshold", "value")
+    if panic is not None:
+        found["panic_share"] = _percent(panic)
+        reading.note(panic, MAPPED, "with fewer hosts left, all are used")
+    window = None if balancer is None else balancer.get("update_merge_window")
+    if window is not None:
+        found["update_delay"] = durations.seconds(window)
+        reading.note(window, MAPPED, "time for which changes of hosts are gathered")
+    _rest(section, reading)
+    return OutlierEjection.like("envoy", **found)
+
+
+def read_istio(policy: Node | None, reading: Reading) -> OutlierEjection | None:
+    """Return the outlier detection of a traffic policy, or None."""
+    section = None if policy is None else policy.get("outlierDetection")
+    if section is None:
+        return None
+    found = _plain(section, ISTIO, reading)
+
+    def enforced(section: Node, what: str, reading: Reading, default: int) -> bool:
+        node = section.get({"consecutive_5xx": "consecutive5xxErrors"}.get(what, "consecutiveGatewayErrors"))
+        return bool(default) if node is None else bool(node.whole())
+
+    names = ("consecutive5xxErrors", 5), ("consecutiveGatewayErrors", 5)
+    found["consecutive_errors"] = _in_a_row(section, reading, *names, enforced=enforced)
+    _rest(section, reading)
+    return OutlierEjection.like("istio", **found)
+
+
+def _plain(section: Node, keys: Iterable[_Key], reading: Reading) -> dict[str, Any]:
+    found = {}
+    for key in keys:
+        node = section.get(key.name)
+        if node is not None and node.value is not None:
+            found[key.field] = key.read(node)
+            reading.note(node, MAPPED, key.meaning)
+    return found
+
+
+def _in_a_row(
+    section: Node,
+    reading: Reading,
+    every: tuple[str, int],
+    gateway: tuple[str, int],
+    *,
+    enforced: Callable[[Node, str, Reading, int], bool],
+) -> int:
+    """Return how many errors in a row turn a host away: of any kind, or of a gateway where that comes first."""
+    counts = []
+    for (name, default), what, usual in (
+        (every, "consecutive_5xx", 100),
+        (gateway, "consecutive_gateway_failure", 0),
+    ):
+        node = section.get(name)
+        count = default if node is None else _whole(node)
+        is_on = enforced(section, what, reading, usual) and count > 0
+        if is_on:
+            counts.append(count)
+        if node is not None:
+            words = "errors in a row" if usual else "every error counts as one of a gateway"
+            _say(reading, node, is_on, words, what, MAPPED if usual else APPROXIMATED)
+    return min(counts, default=0)
+
+
+def _enforced(section: Node, what: str, reading: Reading, default: int) -> bool:
+    node = section.get(f"enforcing_{what}")
+    if node is None:
+        return bool(default)
+    share = _percent(node)
+    whole = share in (0.0, 1.0)
+    meaning = "whether it ejects" if whole else "ejects always here, and not by chance"
+    reading.note(node, MAPPED if whole else APPROXIMATED, meaning)
+    return share > 0
+
+
+def _factor(section: Node, found: dict[str, Any], reading: Reading) -> None:
+    node = section.get("success_rate_stdev_factor")
+    if node is not None:
+        is_on = "success_rate_factor" not in found
+        _say(reading, node, is_on, "thousandths of a standard deviation below the mean", "success_rate")
+        found |= {"success_rate_factor": _whole(node) / 1000} if is_on else {}
+
+
+def _say(reading: Reading, node: Node, is_on: bool, meaning: str, what: str, status: str = MAPPED) -> None:
+    if is_on:
+        reading.note(node, status, meaning)
+    else:
+        reading.note(node, DROPPED, f"does nothing: {what} ejects nobody unless it is enforced", is_trap=True)
+
+
+def _rest(section: Node, reading: Reading) -> None:
+    reading.drop_rest(section, _LOST, _ORIGIN)
+
+
+def written_envoy(ejection: OutlierEjection) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `outlier_detection` and `common_lb_config` of a cluster."""
+    usual = OutlierEjection.like("envoy")
+    section = _written(ejection, usual, ENVOY)
+    if ejection.consecutive_errors:
+        section["consecutive_5xx"] = ejection.consecutive_errors
+    else:
+        section["enforcing_consecutive_5xx"] = 0
+    if ejection.success_rate_factor is None:
+        section["enforcing_success_rate"] = 0
+    elif ejection.success_rate_factor != usual.success_rate_factor:
+        section["success_rate_stdev_factor"] = round(1000 * ejection.success_rate_factor)
+    if ejection.failure_share is not None:
+        section |= {"failure_percentage_threshold": _in_percent(ejection.failure_share)}
+        section |= {"enforcing_failure_percentage": 100}
+    balancer: dict[str, Any] = {}
+    if ejection.panic_share != usual.panic_share:
+        balancer["healthy_panic_threshold"] = {"value": durations.plain(100 * ejection.panic_share)}
+    if ejection.update_delay != usual.update_delay:
+        balancer["update_merge_window"] = durations.proto(ejection.update_delay)
+    return section, balancer
+
+
+def written_istio(ejection: OutlierEjection) -> dict[str, Any]:
+    """Return `outlierDetection` of a traffic policy."""
+    section = _written(ejection, OutlierEjection.like("istio"), ISTIO)
+    return {"consecutive5xxErrors": ejection.consecutive_errors} | section
+
+
+def _written(ejection: OutlierEjection, usual: OutlierEjection, keys: Iterable[_Key]) -> dict[str, Any]:
+    changed: Mapping[str, Any] = {
+        key.name: key.write(getattr(ejection, key.field))
+        for key in keys
+        if getattr(ejection, key.field) != getattr(usual, key.field)
+    }
+    return dict(changed)

@@ -1,0 +1,262 @@
+"""Outlier ejection: a balancer that turns away the replicas that fail."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import resilab as rl
+from resilab.fleet import OutlierEjection
+from resilab.worlds.ejection import LiveEjection
+
+NO_PROBES = rl.KubernetesPod()
+
+
+def fleet_of(replicas, broken, ejection, **options):
+    """Return a fleet whose first replicas refuse everything."""
+    faults = tuple(rl.ReplicaFault(0.0, replica=number, mode="refuse") for number in range(broken))
+    options = {"workers": 10, "latency": 0.001, "pod": NO_PROBES} | options
+    return rl.Fleet(replicas, faults=faults, ejection=ejection, **options)
+
+
+def play(fleet, calls=200, pause=0.0235, seed=1):
+    """Send one call after the other."""
+    return rl.simulate(rl.FleetScenario(rl.Steady(1 / pause), fleet, duration=calls * pause), seed)
+
+
+# What Envoy 1.40 did with 200 calls, one after the other, 23.5 ms apart, to hosts of which the first ones
+# answer 503: successes, calls by host (in order of size), ejections at the end.
+MEASURED = [
+    (5, 1, {}, 160, [40, 40, 40, 40, 40], 0),
+    (5, 1, {"always_ejects_one": True}, 195, [5, 48, 48, 49, 50], 1),
+    (10, 1, {}, 195, [5, 21, 21, 21, 21, 21, 22, 22, 23, 23], 1),
+    (10, 2, {}, 174, [5, 21, 21, 21, 22, 22, 22, 22, 22, 22], 1),
+    (4, 3, {"max_ejection_share": 0.5}, 88, [5, 19, 88, 88], 2),
+    (4, 3, {"max_ejection_share": 1.0}, 53, [40, 53, 53, 54], 3),
+    (4, 3, {"max_ejection_share": 1.0, "panic_share": 0.0}, 157, [5, 19, 19, 157], 3),
+    (2, 2, {"max_ejection_share": 1.0, "panic_share": 0.0}, 0, [5, 50], 2),
+    (10, 3, {"max_ejection_share": 1.0}, 176, [5, 9, 10, 24, 25, 25, 25, 25, 26, 26], 3),
+]
+
+
+@pytest.mark.parametrize(("replicas", "broken", "changes", "successes", "calls", "ejections"), MEASURED)
+def test_hosts_go_as_in_the_real_envoy(replicas, broken, changes, successes, calls, ejections):
+    """Limits of the share, panic, and changes that are gathered for a second: within 3 calls."""
+    result = play(fleet_of(replicas, broken, OutlierEjection.like("envoy", **changes)))
+    assert abs(result.counts()["success"] - successes) <= 2
+    ours = sorted(result.attempts["replica"].value_counts())
+    assert len(ours) == len(calls)
+    assert max(abs(one - other) for one, other in zip(ours, calls, strict=True)) <= 3
+    assert len(result.ejections) == ejections
+
+
+def test_host_stays_away_longer_each_time_as_in_the_real_envoy():
+    """Base 2 s, at most 6 s, sweeps each second: when the last call came before each pause, and its length."""
+    envoy = OutlierEjection.like(
+        "envoy", max_ejection_share=0.5, interval=1.0, base_ejection_time=2.0, max_ejection_time=6.0
+    )
+    result = play(fleet_of(3, 1, envoy, latency=0.01), 900, 0.0334)
+    starts = result.attempts.query("replica == 0")["start"].to_numpy()
+    pauses = [(one, other - one) for one, other in pairwise(starts) if other - one > 0.5]
+    measured = [(0.39, 2.61), (4.37, 3.67), (9.38, 5.69), (16.42, 5.68)]
+    for ours, theirs in zip(pauses, measured, strict=False):
+        assert ours == pytest.approx(theirs, abs=0.11)  # a call to this host comes each 0.1 s
+
+
+def by_hand(spec, attempts, duration):
+    """Return the ejections of calls that fail or not, from the rows alone: (replica, start, end)."""
+    away, row_of, errors, times, found = set(), {}, {}, {}, []
+    sweeps = [spec.interval * (number + 1) for number in range(int(duration / spec.interval) + 1)]
+    moments = [(time, 0, None) for time in sweeps]
+    moments += [(row.end, 1, row) for row in attempts.itertuples()]
+    for time, _, row in sorted(moments, key=lambda moment: moment[:2]):
+        if row is None:
+            for replica in sorted(errors):
+                if replica not in away:
+                    times[replica] = max(0, times.get(replica, 0) - 1)
+                elif time >= found[row_of[replica]][1] + min(
+                    times[replica] * spec.base_ejection_time, spec.max_ejection_time
+                ):
+                    away.discard(replica)
+                    found[row_of[replica]][2] = time
+                    errors[replica] = 0
+            continue
+        errors[row.replica] = 0 if row.outcome == "success" else errors.get(row.replica, 0) + 1
+        if errors[row.replica] == spec.consecutive_errors:
+            errors[row.replica] = 0
+            if row.replica not in away and len(away) + 1 <= spec.max_ejection_share * 4:
+                away.add(row.replica)
+                times[row.replica] = times.get(row.replica, 0) + 1
+                row_of[row.replica] = len(found)
+                found.append([row.replica, time, math.nan])
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    in_a_row=st.integers(1, 4),
+    share=st.sampled_from([0.25, 0.5, 1.0]),
+    base=st.sampled_from([1.0, 2.5, 7.0]),
+)
+def test_ejections_are_those_of_a_walk_through_the_rows(seed, in_a_row, share, base):
+    """Errors by chance: who goes, when, and when it is back; never more than the share are away."""
+    spec = OutlierEjection(
+        consecutive_errors=in_a_row,
+        max_ejection_share=share,
+        base_ejection_time=base,
+        max_ejection_time=12.0,
+        interval=1.3,
+        success_rate_factor=None,
+    )
+    fleet = rl.Fleet(4, 50, rl.Exponential(0.05), failure_rate=0.4, pod=NO_PROBES, ejection=spec)
+    result = rl.simulate(rl.FleetScenario(rl.Poisson(40), fleet, duration=40.0), seed)
+    ours = [[row.replica, row.start, row.end] for row in result.ejections.itertuples()]
+    theirs = by_hand(spec, result.attempts, 40.0)
+    assert len(ours) == len(theirs) > 0
+    for one, other in zip(ours, theirs, strict=True):
+        assert one[:2] == other[:2]
+        assert one[2] == pytest.approx(other[2], nan_ok=True) or one[2] > 40.0 or math.isnan(one[2])
+    moments = sorted({row[1] for row in ours})
+    most = max(sum(start <= time and not end <= time for _, start, end in ours) for time in moments)
+    assert most <= share * 4
+
+
+class Drill:
+    """Replicas that answer as told."""
+
+    def __init__(self, spec, replicas=6):
+        self.env, self.members, self.said = simpy.Environment(), list(range(replicas)), []
+        self.live = LiveEjection(spec, self.env, self, None)
+
+    def member_numbers(self):
+        return self.members
+
+    def ejections_changed(self, replica, what):
+        self.said.append((self.env.now, replica, what))
+
+    def fail(self, replica, times):
+        """Let a replica fail so often in a row."""
+        for _ in range(times):
+            self.live.note(replica, False)
+
+    def answer(self, replica, good, bad):
+        """Let a replica answer so often, never with two errors in a row as long as it can."""
+        for number in range(good + bad):
+            self.live.note(replica, number >= 2 * bad or number % 2 == 0)
+
+
+def test_replica_far_below_the_mean_goes_at_the_sweep():
+    """Rates 1, 1, 1, 1, 1, 0.5: mean 0.917, deviation 0.186, limit 0.563 at 1.9 and 0.451 at 2.5."""
+    for factor, expected in ((1.9, [5]), (2.5, [])):
+        spec = OutlierEjection(success_rate_factor=factor, max_ejection_share=0.5)
+        drill = Drill(spec)
+        for replica in range(6):
+            drill.answer(replica, 100 if replica < 5 else 50, 0 if replica < 5 else 50)
+        drill.env.run(until=10.5)
+        assert [row.replica for row in drill.live.rows] == expected
+        assert [row.start for row in drill.live.rows] == [10.0] * len(expected)
+
+
+def test_comparison_needs_enough_replicas_with_enough_calls():
+    """Four replicas with 100 calls are too few for it; so are calls of the interval before."""
+    drill = Drill(OutlierEjection(max_ejection_share=0.5), replicas=5)
+    for replica in range(5):
+        drill.answer(replica, 60 if replica == 4 else 120, 39 if replica == 4 else 0)
+    drill.env.run(until=10.5)
+    drill.answer(4, 60, 39)
+    drill.env.run(until=20.5)
+    assert drill.live.rows == []
+
+
+def test_share_of_failures_that_is_too_many_is_looked_at_where_it_is_asked_for():
+    """85 of 100 fail; by default nobody looks."""
+    for share, count in ((None, 0), (0.85, 1), (0.86, 0)):
+        spec = OutlierEjection(
+            consecutive_errors=0, success_rate_factor=None, failure_share=share, max_ejection_share=0.5
+        )
+        drill = Drill(spec)
+        for replica in range(6):
+            drill.answer(replica, 15 if replica == 2 else 100, 0)
+        drill.fail(2, 85)
+        drill.env.run(until=10.5)
+        assert len(drill.live.rows) == count
+
+
+def test_number_of_ejections_goes_down_with_each_sweep_that_it_is_here():
+    """After a sweep here, the second ejection is as short as the first; at once, it is twice as long."""
+    for back, stay in ((30.5, 60.0), (40.5, 30.0), (75.0, 30.0)):
+        drill = Drill(OutlierEjection(max_ejection_share=0.5))
+        drill.fail(0, 5)
+        drill.env.run(until=back)
+        drill.fail(0, 5)
+        drill.env.run(until=200.0)
+        first, second = drill.live.rows
+        assert (first.start, first.end) == (0.0, 30.0)
+        assert second.end == 10 * math.ceil((second.start + stay) / 10)
+
+
+def test_replica_that_is_not_ready_any_more_comes_back_as_a_new_one():
+    """The probes take it out and put it back: its ejection is forgotten."""
+    drill = Drill(OutlierEjection(max_ejection_share=0.5))
+    drill.fail(0, 5)
+    assert drill.live.away == {0}
+    drill.env.run(until=3.0)
+    drill.live.forget(0)
+    assert drill.live.away == set()
+    assert drill.live.rows[0].end == 3.0
+
+
+def test_balancer_without_anybody_left_says_so():
+    """Both replicas fail, and nobody panics."""
+    spec = OutlierEjection(max_ejection_share=1.0, panic_share=0.0)
+    result = play(fleet_of(2, 2, spec))
+    assert result.requests["cause"].value_counts()["no_replica"] == 190
+
+
+def test_one_bad_replica_of_ten_costs_nearly_nothing():
+    """Without ejection, and without a probe that sees it, a tenth fails for good."""
+    plain = play(fleet_of(10, 1, None), 2000)
+    ejected = play(fleet_of(10, 1, OutlierEjection.like("envoy")), 2000)
+    assert plain.summary()["success_rate"] == pytest.approx(0.9)
+    assert ejected.summary()["success_rate"] > 0.99
+
+
+def test_burst_of_errors_ejects_healthy_replicas_by_chance():
+    """With 30 % errors everywhere five in a row come about every 600 calls; the share left is served no better."""
+    spec = OutlierEjection.like("envoy", success_rate_factor=None, max_ejection_share=0.5)
+    fleet = fleet_of(4, 0, spec, failure_rate=0.3)
+    runs = [play(fleet, 3000, seed=seed) for seed in range(5)]
+    assert all(len(run.ejections) > 0 for run in runs)
+    assert all(abs(run.summary()["success_rate"] - 0.7) < 0.04 for run in runs)
+
+
+def test_ejections_are_rows_and_events():
+    """Who, when, why, and back when; NaN is not back."""
+    spec = OutlierEjection(max_ejection_share=0.5, base_ejection_time=10.0, interval=3.0)
+    result = play(fleet_of(4, 1, spec), 900)
+    rows = result.ejections
+    assert list(rows.columns) == ["replica", "start", "end", "reason"]
+    assert rows["replica"].eq(0).all()
+    assert rows["end"].iloc[0] == pytest.approx(12.0)
+    assert set(rows["reason"]) == {"consecutive errors"}
+    events = result.events.query("type == 'ejection'")
+    assert list(events["detail"][:2]) == ["ejected: consecutive errors", "back"]
+    assert play(fleet_of(4, 1, None), 10).ejections.empty
+
+
+def test_numbers_of_an_ejection_are_checked():
+    """Name, rule, value."""
+    with pytest.raises(ValueError, match="max_ejection_share must be"):
+        OutlierEjection(max_ejection_share=1.5)
+    with pytest.raises(ValueError, match="interval must be"):
+        OutlierEjection(interval=0.0)
+    with pytest.raises(ValueError, match=r"library must be one of 'envoy', 'istio', got 'polly'"):
+        OutlierEjection.like("polly")
+    with pytest.raises(TypeError, match="ejection must be"):
+        rl.Fleet(2, 1, 0.1, ejection=0.1)
