@@ -24,8 +24,10 @@ class OutlierEjection(Spec):
     A replica goes at once after so many errors in a row, or at a sweep, when its share of
     successes since the last sweep is far below that of the others. It stays away for the
     base time x the number of its ejections, and comes back at the next sweep. The number
-    goes down by one at each sweep that it is not away. An answer that is no success is an
-    error: a failure, a refusal, and a call whose caller has given up.
+    goes down by one at each sweep that it is not away, and grows no more once it stands
+    for more than the longest time. An answer that is no success is an
+    error: a failure, a refusal, and a call whose caller has given up. A copy of a hedge
+    that loses is neither.
 
     Two limits keep replicas in: at most a share of them is away at a time, *after* the
     ejection, so that 10 % of five replicas are none; and where fewer than the panic share
@@ -157,7 +159,9 @@ class LiveEjection:
         members = self._fleet.member_numbers()
         if replica in self._now_away or len(self._now_away) >= self.spec.most_of(len(members)):
             return
-        self._times[replica] = self._times.get(replica, 0) + 1
+        times, base = self._times.get(replica, 0), self.spec.base_ejection_time
+        if times * base < max(self.spec.max_ejection_time, base) + base:
+            self._times[replica] = times + 1
         self._now_away[replica] = len(self.rows)
         self.rows.append(Ejected(replica, self.env.now, math.nan, reason))
         self._tell()
@@ -200,11 +204,13 @@ class LiveEjection:
                     self._times[replica] = max(0, self._times.get(replica, 0) - 1)
                 elif self.env.now >= self.rows[row].start + self._stay(replica) - 1e-9:
                     self._come_back(replica)
-            counts, self._calls = self._calls, {}
-            for replica in self._failing(counts):
-                self._eject(replica, FAILURE_SHARE)
+            calls, self._calls = self._calls, {}
+            counts = {replica: count for replica, count in calls.items() if replica not in self._now_away}
+            failing = self._failing(counts)
             for replica in self._outliers(counts):
                 self._eject(replica, SUCCESS_RATE)
+            for replica in failing:
+                self._eject(replica, FAILURE_SHARE)
 
     def _stay(self, replica: int) -> float:
         longest = max(self.spec.max_ejection_time, self.spec.base_ejection_time)

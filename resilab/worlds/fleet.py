@@ -287,5 +287,5 @@ class LiveFleet:
             code = self._causes.code(cause)
             self._attempts.append((id, call.send, call.submitted, end, outcome, code, work_start, work_end))
             self.routes.append((id, call.send, number))
-        if self.ejection is not None and outcome != OPEN:
+        if self.ejection is not None and outcome != OPEN and not call.is_unwanted:
             self.ejection.note(number, outcome == SUCCESS)

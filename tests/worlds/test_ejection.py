@@ -201,6 +201,42 @@ def test_number_of_ejections_goes_down_with_each_sweep_that_it_is_here():
         assert second.end == 10 * math.ceil((second.start + stay) / 10)
 
 
+def test_number_of_ejections_stops_growing_at_the_longest_time():
+    """Base 10 s, at most 25 s: after ten ejections it is 4, and four sweeps here make the next one a first."""
+    spec = OutlierEjection(max_ejection_share=0.5, interval=1.0, base_ejection_time=10.0, max_ejection_time=25.0)
+    drill = Drill(spec)
+    for _ in range(10):
+        drill.fail(0, 5)
+        while math.isnan(drill.live.rows[-1].end):
+            drill.env.run(until=drill.env.now + 0.5)
+    drill.env.run(until=drill.env.now + 4.0)
+    drill.fail(0, 5)
+    drill.env.run(until=drill.env.now + 40.0)
+    stays = [math.floor(row.end - row.start) for row in drill.live.rows]
+    assert stays == [10, 20, *[25] * 8, 10]
+
+
+def test_comparison_leaves_out_who_is_away():
+    """Replica 0 goes with 95 errors; without it 5 of rate 1, 1, 1, 1, 0.9 are compared, and the last one goes."""
+    drill = Drill(OutlierEjection(max_ejection_share=0.5))
+    drill.answer(0, 100, 0)
+    drill.fail(0, 95)
+    for replica in range(1, 6):
+        drill.answer(replica, 90 if replica == 5 else 100, 10 if replica == 5 else 0)
+    drill.env.run(until=10.5)
+    assert [(row.replica, row.reason) for row in drill.live.rows] == [(0, "consecutive errors"), (5, "success rate")]
+
+
+def test_copy_of_a_hedge_that_loses_is_no_error():
+    """The copies that are called back say nothing of their replica; calls that reach a time limit do."""
+    spec = OutlierEjection(max_ejection_share=1.0, panic_share=0.0, success_rate_factor=None)
+    fleet = fleet_of(2, 0, spec, latency=0.01)
+    for policy, is_ejected in ((rl.Hedge(0.001), False), (rl.Timeout(0.005), True)):
+        result = rl.simulate(rl.FleetScenario(rl.Steady(20), fleet, policy, 20.0), 1)
+        assert result.ejections.empty != is_ejected
+        assert result.attempts["outcome"].eq("timeout").any()
+
+
 def test_replica_that_is_not_ready_any_more_comes_back_as_a_new_one():
     """The probes take it out and put it back: its ejection is forgotten."""
     drill = Drill(OutlierEjection(max_ejection_share=0.5))
