@@ -32,9 +32,10 @@ __all__ = ["ADVICE", "KIND", "errors_of", "matches", "names", "read", "write"]
 
 KIND = "envoy"
 ADVICE = {
-    "CircuitBreaker": "Envoy's circuit_breakers are limits; outlier_detection turns away single hosts: see its keys",
+    "CircuitBreaker": "Envoy's circuit_breakers are limits; for outlier_detection give write() an ejection",
     "Fallback": "answer with a local reply or in the service",
-    "Hedge": "hedge_policy sends one more try when per_try_timeout passes, and only then",
+    "Hedge": "hedge_policy sends a retry beside a late try: say it as Retry(hedge_after=...)",
+    "Retry.hedge_after": "hedge_policy uses per_try_timeout, which has to be below the route's timeout",
     "Deadline": "say it as the route's timeout",
     "Retry.budget": "Envoy limits retries at one time: max_retries, or retry_budget as a share of active requests",
     "Retry.max_duration": "the route's timeout ends all retries",
@@ -45,7 +46,10 @@ ADVICE = {
     "RateLimiter.kind": "Envoy's local rate limit is a token bucket",
 }
 REASONS = {
-    "hedge_policy": "sends one more try when a try's time limit passes; not expressed here",
+    "hedge_policy": "does nothing without hedge_on_per_try_timeout and a per_try_timeout",
+    "hedge_on_per_try_timeout": "is read beside the retry_policy of a route, and nowhere else",
+    "initial_requests": "is not implemented in Envoy",
+    "additional_request_chance": "is not implemented in Envoy",
     "retry_host_predicate": "chooses among hosts, of which there is one here",
     "retry_priority": "chooses among priorities, of which there is one here",
     "host_selection_retry_max_attempts": "chooses among hosts, of which there is one here",
@@ -207,12 +211,18 @@ def _retry(
         reading.note(codes, APPROXIMATED, "errors have no status here: an error of the service is one of them")
         mark(codes)
     limit = _per_try(section.get("per_try_timeout"), total, reading)
+    hedges = route.at("hedge_policy", "hedge_on_per_try_timeout")
+    if hedges is not None and hedges.flag() and limit:
+        options["hedge_after"], limit = limit[0].seconds, []
+        reading.note(hedges, MAPPED, "a try that reaches its limit goes on beside its retry")
+    elif hedges is not None:
+        reading.note(hedges, MAPPED, REASONS["hedge_policy"] if hedges.flag() else "is off", is_trap=hedges.flag())
     if conditions is None or not conditions.text().strip():
         place = section if conditions is None else conditions
         reading.note(place, MAPPED, "without retry_on Envoy retries nothing", is_trap=True)
-        return [], limit
+        return [], [*limit]
     options["retry_on"] = errors_of(conditions, statuses, reading)
-    return [Retry.like(KIND, **options, **allowance)], limit
+    return [Retry.like(KIND, **options, **allowance)], [*limit]
 
 
 def _back_off(node: Node | None, options: dict[str, Any], reading: Reading) -> None:
@@ -234,7 +244,7 @@ def _back_off(node: Node | None, options: dict[str, Any], reading: Reading) -> N
         longest.refuse(f"must be >= base_interval, got {longest.value!r}")
 
 
-def _per_try(node: Node | None, total: float | None, reading: Reading) -> list[Policy]:
+def _per_try(node: Node | None, total: float | None, reading: Reading) -> list[Timeout]:
     if node is None:
         return []
     value = durations.seconds(node)

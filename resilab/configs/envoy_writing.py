@@ -67,7 +67,10 @@ def _listener(parts: tuple[Policy, ...], name: str) -> dict[str, Any]:
         section: dict[str, Any] = {"retry_on": conditions_of(retry), "num_retries": count}
         if CODES in section["retry_on"]:
             section["retriable_status_codes"] = STATUSES
-        if each is not None:
+        if retry.hedge_after is not None and retry.hedge_after < math.inf:
+            section["per_try_timeout"] = durations.proto(max(0.001, retry.hedge_after))
+            route["hedge_policy"] = {"hedge_on_per_try_timeout": True}
+        elif each is not None:
             section["per_try_timeout"] = durations.proto(each)
         if law.first > 0:
             base = max(0.001, law.first)

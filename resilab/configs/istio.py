@@ -30,7 +30,7 @@ KIND = "istio"
 NO_LIMIT = 2**32 - 1
 DEFAULT_CONDITIONS = "connect-failure,refused-stream,unavailable,cancelled"
 ADVICE = envoy.ADVICE | {
-    "CircuitBreaker": "Istio's outlierDetection turns away single hosts: see its keys",
+    "CircuitBreaker": "for Istio's outlierDetection give write() an ejection",
     "RateLimiter": "use an EnvoyFilter with Envoy's local rate limit",
     "AdaptiveThrottle": "use an EnvoyFilter with Envoy's admission control",
     "Retry.backoff": "Istio has the first wait alone, backoff; the longest is ten times as much",

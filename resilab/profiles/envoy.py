@@ -2,8 +2,7 @@
 
 Its "circuit breakers" are bulkheads and a limit of retries; what turns a host away is
 outlier detection: `rl.fleet.OutlierEjection.like("envoy")`, for a `Fleet`. Left out:
-adaptive concurrency, `hedge_on_per_try_timeout`, the back-off after a rate limit, and
-the priorities.
+adaptive concurrency, the back-off after a rate limit, and the priorities.
 
 Source: the API of Envoy 1.40, v3.
 """
@@ -69,17 +68,25 @@ def timeout(*, timeout: float = 15.0, **own: Any) -> Timeout:
 
 
 def policy(
-    *, timeout: float = 15.0, per_try_timeout: float | None = None, max_requests: int = 1024, **options: Any
+    *,
+    timeout: float = 15.0,
+    per_try_timeout: float | None = None,
+    hedge_on_per_try_timeout: bool = False,
+    max_requests: int = 1024,
+    **options: Any,
 ) -> ResiliencePolicy:
     """Return a route with its cluster: time limit, retries, limit of requests, and time limit of each try.
 
     Args:
         timeout: Of the route, all tries together.
         per_try_timeout: Of each try; None is none.
+        hedge_on_per_try_timeout: Whether a late try goes on beside its retry.
         max_requests: Of the cluster.
         **options: Those of `retry`.
     """
-    tries = [] if per_try_timeout is None else [Timeout(per_try_timeout)]
+    if hedge_on_per_try_timeout:
+        options["hedge_after"] = per_try_timeout
+    tries = [] if per_try_timeout is None or hedge_on_per_try_timeout else [Timeout(per_try_timeout)]
     return ResiliencePolicy(Timeout(timeout), retry(**options), Bulkhead(max_requests, max_queue=0), *tries)
 
 

@@ -80,8 +80,8 @@ class Hedge(Policy["LiveHedge"]):
 
         resilience4j's average_plus_percentage and Polly's delay_generator compute the
         delay. Not here, since a `Hedge` cannot say it: Failsafe's conditions for a
-        winner, gRPC's throttling and pushback, and Envoy's hedging, which is a part of
-        its retry.
+        winner, and gRPC's throttling and pushback. Envoy's hedging is a part of its retry:
+        `Retry(hedge_after=...)`.
 
         Args:
             library: One of the libraries above; its module in `resilab.profiles` says of

@@ -9,8 +9,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any
 
-from ..engine import Steps, request_of
-from ..errors import NEVER_HANDLED, UnfinishedRunError
+import simpy
+
+from ..engine import Gone, Steps, request_of
+from ..errors import NEVER_HANDLED, TimeoutExceededError, UnfinishedRunError
 from ..randomness import uniform
 from ..validation import (
     Growth,
@@ -31,6 +33,7 @@ from .base import LivePolicy, Place, Policy, short_repr
 from .filters import ErrorFilter, error_filter
 from .likeness import like
 from .retry_budget import ActiveRetryBudget, RecentRetryBudget, RetryBudget
+from .tries import FAILED, LATE, Tries, deadlines_of
 from .windows import TIE
 
 JITTERS = ("reference", "none", "full", "equal", "decorrelated")
@@ -92,6 +95,12 @@ class Retry(Policy["LiveRetry"]):
             backoff_multiplier and jitter; None is the table above.
         budget: A budget for all calls of one live retry, such as `RetryBudget.grpc()`;
             None is no limit.
+        hedge_after: Seconds after which a try is late: it goes on, and a retry is sent
+            beside it, after its delay. The first answer that is not to be retried wins,
+            and the other tries are cancelled; if all fail, the last one's error stands.
+            A late try that fails has had its retry. None waits for each try to end; a
+            `Timeout` inside the retry cancels a late one. (Envoy's
+            `hedge_on_per_try_timeout`)
 
     | | this | resilience4j | Polly 8 | Failsafe | hyx | tenacity | stamina |
     |---|---|---|---|---|---|---|---|
@@ -124,6 +133,7 @@ class Retry(Policy["LiveRetry"]):
     near_max_duration: Annotated[str, word("wait", "cut", "stop")] = "wait"
     ignored_errors: ErrorFilter | None = None
     jitter_given: bool = False
+    hedge_after: PositiveOrInfinite | None = None
 
     def __post_init__(self) -> None:
         warn_of_milliseconds("initial_delay", self.initial_delay)
@@ -231,6 +241,8 @@ class LiveRetry(LivePolicy):
         self._is_retryable = error_filter("retryable_errors", spec.retryable_errors)
         self._is_ignored = error_filter("ignored_errors", spec.ignored_errors or ())
         self._draws = None if place.seed is None else place.draws("jitter", uniform)
+        late = spec.hedge_after
+        self._deadlines = None if late is None else deadlines_of(self.env, late, place.depth)
 
     def run(self, fn: Callable[..., Steps], *args: Any) -> Steps:
         is_bad, budget = self.spec.retryable_results, self.budget
@@ -239,6 +251,8 @@ class LiveRetry(LivePolicy):
             budget.begin()
             fn = partial(budget.attempt, fn)
         try:
+            if self._deadlines is not None:
+                return (yield from self._side_by_side(call, Tries(self._deadlines, fn, args)))
             while True:
                 try:
                     outcome = yield from fn(*args)
@@ -253,14 +267,55 @@ class LiveRetry(LivePolicy):
                 except Exception as error:
                     if (delay := self._next(call, error, error)) is None:
                         raise
-                self.retries += 1
-                if self._log is not None:
-                    self.note("retry", f"{call.attempt} after {delay:.6g} s")
+                self._count(call, delay)
                 if delay > 0:
                     yield self.env.timeout(delay)
         finally:
             if budget is not None:
                 budget.end(call.paid)
+
+    def _side_by_side(self, call: _Call, tries: Tries) -> Steps:
+        """Send a retry beside each try that is late, and after each that has failed in time."""
+        is_bad, late = self.spec.retryable_results, set()
+        cause: Any = Gone("hedge")
+        try:
+            tries.send()
+            while True:
+                number, what, outcome = yield from tries.next()
+                error = outcome if what == FAILED else None
+                if what not in (FAILED, LATE) and (is_bad is None or not is_bad(outcome)):
+                    if self.budget is not None:
+                        self.budget.succeed(call.paid)
+                    tries.let_win(number)
+                    return outcome
+                if isinstance(error, NEVER_HANDLED):
+                    raise error
+                delay = None
+                if number not in late:
+                    if what == LATE:
+                        late.add(number)
+                        outcome = TimeoutExceededError(f"no answer after {self.spec.hedge_after:g} s")
+                    delay = self._next(call, outcome, error)
+                if error is not None and not self._handles(error):
+                    raise error
+                if delay is not None:
+                    self._count(call, delay)
+                    tries.send(delay)
+                elif not tries.open:
+                    if error is not None:
+                        raise error
+                    tries.let_win(number)
+                    return outcome
+        except simpy.Interrupt as signal:
+            cause = signal.cause
+            raise
+        finally:
+            tries.cancel(cause)
+
+    def _count(self, call: _Call, delay: float) -> None:
+        self.retries += 1
+        if self._log is not None:
+            self.note("retry", f"{call.attempt} after {delay:.6g} s")
 
     def _next(self, call: _Call, outcome: Any, error: Exception | None) -> float | None:
         """Return the delay before the next attempt of a call; None if this was the last."""

@@ -212,6 +212,28 @@ def test_filters_of_another_listener_and_disabled_ones_are_not_of_this_route():
     assert not any(isinstance(part, rl.AdaptiveThrottle) for part in configs.read(off, name="orders").policy.flat())
 
 
+def test_a_retry_beside_a_late_try_comes_back_from_envoy():
+    """The limit of each try becomes the time after which it is late, and a limit no longer."""
+    policy = rl.ResiliencePolicy(rl.Timeout(3.0), rl.Retry.like("envoy", num_retries=2, hedge_after=0.25))
+    written = configs.write(rl.ResiliencePolicy(*policy.flat(), rl.Bulkhead(1024, max_queue=0)), "envoy")
+    assert configs.read(written.text).policy == written.policy
+    assert [row for row in written.rows if row.line is None] == []
+    assert status_of(written, "hedge_on_per_try_timeout") == "mapped"
+    notes = configs.write(policy, "istio").rows
+    assert [row.status for row in notes if row.key == "Retry.hedge_after"] == ["dropped"]
+
+
+@pytest.mark.parametrize(
+    ("hedges", "limit", "is_trap"),
+    [("true", "", True), ("true", ", per_try_timeout: 9s", True), ("false", ", per_try_timeout: 1s", False)],
+)
+def test_a_hedge_policy_without_a_limit_of_each_try_does_nothing(hedges, limit, is_trap):
+    route = f"cluster: a, timeout: 3s, hedge_policy: {{hedge_on_per_try_timeout: {hedges}}}"
+    config = configs.read(f"routes: [{{route: {{{route}, retry_policy: {{retry_on: 5xx{limit}}}}}}}]", kind="envoy")
+    assert next(part for part in config.policy.flat() if isinstance(part, rl.Retry)).hedge_after is None
+    assert next(row.is_trap for row in config.rows if row.key.endswith("hedge_on_per_try_timeout")) == is_trap
+
+
 @pytest.mark.parametrize("kind", ["envoy", "istio"])
 @pytest.mark.parametrize("errors", [None, (ServiceError, ServiceOverloadedError), (ReplicaRefusedError,)])
 def test_the_errors_that_are_retried_come_back(kind, errors):
@@ -368,6 +390,7 @@ ANY_POLICY = [
     rl.ResiliencePolicy(rl.Retry()),
     rl.ResiliencePolicy(rl.Timeout(2.0), rl.Retry(max_retries=3, initial_delay=0.2), rl.Timeout(0.5)),
     rl.ResiliencePolicy(rl.CircuitBreaker(), rl.Bulkhead(10)),
+    rl.ResiliencePolicy(rl.Timeout(2.0), rl.Retry(hedge_after=0.5), rl.Timeout(0.7)),
     rl.ResiliencePolicy(rl.Retry(None, 0.1, budget=rl.RetryBudget()), rl.Bulkhead(3, max_queue=2)),
     rl.ResiliencePolicy(rl.RateLimiter(100, 1.0), rl.AdaptiveThrottle(), rl.Hedge(0.1)),
     rl.ResiliencePolicy(rl.AdaptiveThrottle.like("envoy"), rl.Retry.like("envoy", budget_percent=20.0)),

@@ -163,6 +163,20 @@ def test_envoys_limit_of_requests_refuses_the_next_at_once(through_envoy):
     assert real == ours == (10, 10)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_envoy_leaves_a_late_try_running_beside_its_retry(through_envoy, fails):
+    """An answer takes 0.5 s, a try is late after 0.2 s: three tries and the first one's answer, or four errors."""
+    policy = rl.ResiliencePolicy(RETRIES.replace(hedge_after=0.2))
+    real = through_envoy(policy, 3, seconds=0.5, answers=lambda number: not fails)
+    assert real == lab(policy, 3, failure_rate=float(fails), seconds=0.5) == ((12, 0) if fails else (9, 3))
+
+
+def test_envoy_cancels_a_late_try_without_it(through_envoy):
+    policy = rl.ResiliencePolicy(RETRIES, rl.Timeout(0.2))
+    real = through_envoy(policy, 3, seconds=0.5, answers=lambda number: True)
+    assert real == lab(policy, 3, failure_rate=0.0, seconds=0.5) == (12, 0)
+
+
 @pytest.mark.parametrize("errors", [1, 3, 8])
 @pytest.mark.parametrize(("share", "panic"), [(1.0, 0.0), (1.0, 0.5), (0.1, 0.0)])
 def test_envoy_ejects_a_host_after_as_many_errors_as_the_lab(through_envoy, errors, share, panic):
