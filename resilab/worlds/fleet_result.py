@@ -54,7 +54,8 @@ class FleetResult(Result):
 
         States: "ready", "not ready" (it runs, and the balancer leaves it out), "starting",
         "terminating" and "back-off". A replica that terminates while it is still ready
-        is "terminating"; see `ready_replicas` for whom the balancer sends to.
+        is "terminating"; see `ready_replicas` and `ejected_replicas` for whom the balancer
+        sends to.
         """
         import pandas as pd
 
@@ -109,7 +110,7 @@ class FleetResult(Result):
         return frame.astype(types).assign(reason=pd.Categorical(frame["reason"], categories=REASONS))
 
     def ready_replicas(self) -> pd.Series:
-        """Return how many replicas the balancer sends to, as an exact step function of time."""
+        """Return how many replicas are ready, as an exact step function of time; those that are ejected are, too."""
         import pandas as pd
 
         ready: dict[int, bool] = {}
@@ -118,6 +119,19 @@ class FleetResult(Result):
             ready[number] = is_ready
             steps[time] = sum(ready.values())
         return pd.Series(steps, name="ready_replicas").rename_axis("time")
+
+    def ejected_replicas(self) -> pd.Series:
+        """Return how many replicas are ejected, as an exact step function of time."""
+        import pandas as pd
+
+        changes = [(row.start, 1) for row in self.ejection_rows]
+        changes += [(row.end, -1) for row in self.ejection_rows if not math.isnan(row.end)]
+        steps: dict[float, int] = {0.0: 0}
+        count = 0
+        for time, change in sorted(changes):
+            count += change
+            steps[time] = count
+        return pd.Series(steps, name="ejected_replicas").rename_axis("time")
 
     def restarts(self) -> int:
         """Return how many containers were started again."""

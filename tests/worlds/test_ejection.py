@@ -286,6 +286,19 @@ def test_ejections_are_rows_and_events():
     assert play(fleet_of(4, 1, None), 10).ejections.empty
 
 
+def test_count_of_ejected_replicas_is_a_step_function_of_time():
+    """One after the other: both away, one back, and never more than the share."""
+    spec = OutlierEjection(max_ejection_share=0.5, base_ejection_time=4.0, interval=3.0)
+    result = play(fleet_of(4, 2, spec), 250)
+    away = result.ejected_replicas()
+    assert away.iloc[0] == 0
+    assert away.max() == 2
+    rows = result.ejections
+    for time, count in away.items():
+        assert ((rows["start"] <= time) & ~(rows["end"] <= time)).sum() == count
+    assert list(play(fleet_of(4, 2, None), 10).ejected_replicas()) == [0]
+
+
 def test_numbers_of_an_ejection_are_checked():
     """Name, rule, value."""
     with pytest.raises(ValueError, match="max_ejection_share must be"):
