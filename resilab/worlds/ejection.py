@@ -24,7 +24,7 @@ class OutlierEjection(Spec):
     A replica goes at once after so many errors in a row, or at a sweep, when its share of
     successes since the last sweep is far below that of the others. It stays away for the
     base time x the number of its ejections, and comes back at the next sweep. The number
-    goes down by one at each sweep that it is not away, and grows no more once it stands
+    goes down by one at each sweep before and after which it is not away, and grows no more once it stands
     for more than the longest time. An answer that is no success is an
     error: a failure, a refusal, and a call whose caller has given up. A copy of a hedge
     that loses is neither.
@@ -198,10 +198,11 @@ class LiveEjection:
             yield self.env.timeout(spec.interval)
             if self._is_over is not None and self._is_over():
                 return
+            here = []
             for replica in self._fleet.member_numbers():
                 row = self._now_away.get(replica)
                 if row is None:
-                    self._times[replica] = max(0, self._times.get(replica, 0) - 1)
+                    here.append(replica)
                 elif self.env.now >= self.rows[row].start + self._stay(replica) - 1e-9:
                     self._come_back(replica)
             calls, self._calls = self._calls, {}
@@ -211,6 +212,9 @@ class LiveEjection:
                 self._eject(replica, SUCCESS_RATE)
             for replica in failing:
                 self._eject(replica, FAILURE_SHARE)
+            for replica in here:
+                if replica not in self._now_away:
+                    self._times[replica] = max(0, self._times.get(replica, 0) - 1)
 
     def _stay(self, replica: int) -> float:
         longest = max(self.spec.max_ejection_time, self.spec.base_ejection_time)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+import pandas as pd
 import pytest
 import simpy
 from hypothesis import given, settings
@@ -149,6 +151,81 @@ class Drill:
         """Let a replica answer so often, never with two errors in a row as long as it can."""
         for number in range(good + bad):
             self.live.note(replica, number >= 2 * bad or number % 2 == 0)
+
+
+def by_columns(spec, replicas, log, until):
+    """Return (time, replica, reason or "back") of each change: the whole log as an array, sweep by sweep."""
+    count, since = np.zeros(replicas), np.full(replicas, np.nan)
+    fresh = np.zeros(replicas, dtype=int)  # the first row that counts for errors in a row
+    back_at = np.full(replicas, np.inf)
+    found = []
+
+    def eject(number, time, why):
+        share = (np.isfinite(since).sum() + 1) / replicas
+        if share > spec.max_ejection_share + 1e-9 and not (spec.always_ejects_one and np.isnan(since).all()):
+            return
+        if (count[number] - 1) * spec.base_ejection_time < spec.max_ejection_time:
+            count[number] += 1
+        since[number] = time
+        found.append((time, number, why))
+
+    for end in np.arange(1, round(until / spec.interval) + 1) * spec.interval:
+        inside = (log[:, 0] > end - spec.interval) & (log[:, 0] < end)
+        for index in np.flatnonzero(inside):
+            number = int(log[index, 1])
+            own = log[fresh[number] : index + 1]
+            own = own[own[:, 1] == number, 2][::-1]
+            in_a_row = int(np.argmax(own)) if own.any() else len(own)
+            if in_a_row and in_a_row == spec.consecutive_errors and np.isnan(since[number]):
+                fresh[number] = index + 1
+                eject(number, log[index, 0], "consecutive errors")
+        for number in range(replicas):
+            if end - since[number] >= min(spec.base_ejection_time * count[number], spec.max_ejection_time) - 1e-9:
+                since[number], back_at[number] = np.nan, end
+                fresh[number] = np.searchsorted(log[:, 0], end)
+                found.append((end, number, "back"))
+        rates = pd.DataFrame(log[inside][:, 1:], columns=["replica", "ok"]).groupby("replica")["ok"]
+        rates = rates.mean()[rates.size() >= spec.success_rate_calls]
+        rates = rates[np.isnan(since[rates.index.to_numpy(dtype=int)])]
+        if spec.success_rate_factor is not None and len(rates) >= spec.success_rate_replicas:
+            least = rates.mean() - spec.success_rate_factor * rates.std(ddof=0)
+            for number in rates.index[rates < least - 1e-12]:
+                eject(int(number), end, "success rate")
+        count[np.isnan(since) & (end - back_at >= spec.interval - 1e-9)] -= 1
+        count = np.maximum(count, 0)
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    spec=st.builds(
+        OutlierEjection, consecutive_errors=st.integers(0, 5), interval=st.just(1.0),
+        base_ejection_time=st.sampled_from([0.5, 1.0, 2.5]), max_ejection_time=st.sampled_from([2.5, 6.0]),
+        max_ejection_share=st.sampled_from([0.0, 0.1, 0.4, 1.0]), always_ejects_one=st.booleans(),
+        success_rate_factor=st.sampled_from([None, 0.5, 1.0]), success_rate_replicas=st.just(2),
+        success_rate_calls=st.just(3),
+    ),
+    replicas=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_sweeps_are_those_of_a_model_over_columns(spec, replicas, seed):
+    """Errors in a row, comparisons, returns and limits together, written in another way."""
+    draws = np.random.default_rng(seed)
+    times, numbers = np.sort(draws.uniform(0, 20, 300)), draws.integers(replicas, size=300)
+    is_good = draws.random(300) > draws.uniform(0, 0.9, replicas)[numbers]
+    drill = Drill(spec, replicas)
+
+    def tell():
+        for time, number, good in zip(times, numbers, is_good, strict=True):
+            yield drill.env.timeout(time - drill.env.now)
+            drill.live.note(int(number), bool(good))
+
+    drill.env.process(tell())
+    drill.env.run(until=20.5)
+    said = [(pytest.approx(time), number, what.removeprefix("ejected: ")) for time, number, what in drill.said]
+    log = np.column_stack([times, numbers, is_good])
+    theirs = by_columns(spec, replicas, log, 20.0)
+    assert sorted(theirs, key=lambda row: (row[0], row[2] != "back", row[1])) == said
 
 
 def test_replica_far_below_the_mean_goes_at_the_sweep():
