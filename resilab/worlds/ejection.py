@@ -24,8 +24,8 @@ class OutlierEjection(Spec):
     A replica goes at once after so many errors in a row, or at a sweep, when its share of
     successes since the last sweep is far below that of the others. It stays away for the
     base time x the number of its ejections, and comes back at the next sweep. The number
-    goes down by one at each sweep before and after which it is not away, and grows no more once it stands
-    for more than the longest time. An answer that is no success is an
+    goes down by one at each sweep before and after which it is not away, and grows no
+    more once it stands for more than the longest time. An answer that is no success is an
     error: a failure, a refusal, and a call whose caller has given up. A copy of a hedge
     that loses is neither.
 
