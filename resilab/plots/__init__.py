@@ -21,6 +21,7 @@ from .consistency import (
 )
 from .health import STATE_COLOURS, fleet_overview, replicas_over_time, scorecard
 from .intervals import intervals
+from .operations import operations_overview, places_held, refused_by_operation
 from .run import latency_ecdf, latency_over_time, outcomes_over_time, overview, queue_and_workers
 from .style import (
     FAULT_COLOUR,
@@ -74,6 +75,7 @@ __all__ = [
     "messaging_overview",
     "model_check",
     "nice",
+    "operations_overview",
     "outbox_backlog",
     "outbox_delay",
     "outbox_fates",
@@ -81,8 +83,10 @@ __all__ = [
     "outcomes_over_time",
     "overview",
     "picture",
+    "places_held",
     "queue_and_workers",
     "reach",
+    "refused_by_operation",
     "replicas_over_time",
     "request_trace",
     "saga_gantt",
