@@ -86,7 +86,8 @@ class Search(ipywidgets.VBox):
         self.found = found
         self.jump_button.disabled = found.choice is None
         self.words.value = html.escape(found.verdict)
-        reach = {} if found.choice is None else found.margins.set_index("what").to_dict("index")
+        rows = [] if found.choice is None else found.margins.to_dict("records")
+        reach = {row["what"]: row for row in reversed(rows) if row["what"] in (found.choice or {})}  # the first counts
         for control in self._controls:
             row = reach.get(control.name)
             if row is not None and hasattr(control, "_slider"):

@@ -38,6 +38,19 @@ def test_best_is_what_recommend_finds():
     assert explorer.scenario == build(2)
 
 
+def test_control_with_the_name_of_an_assumption_is_no_margin():
+    """`clients` is a row of the margins, too: one of the assumptions, "1 x"."""
+
+    def made(retries=2, clients=5):
+        return build(retries, 0.1 + clients / 100)
+
+    explorer = rl.explore(made, size=(4, 3), dpi=40, retries=(0, 5), clients=(1, 9))
+    found = explorer.find("retries", slo=SLO, budget=200, stress=None, n_jobs=1)
+    assert "clients" in list(found.margins["what"])
+    assert explorer._control("retries").strip.layout.display == ""
+    assert explorer._control("clients").strip.layout.display == "none"
+
+
 def every_button(box):
     """Return the buttons in a box and the boxes in it."""
     for each in box.children:
