@@ -213,8 +213,9 @@ def _limit_below_p99(case: Case) -> Iterator[Finding]:
 
 
 def _attempts_multiplied(case: Case) -> Iterator[Finding]:
-    """Retries around retries: in one policy, or over tiers."""
-    counts = [1 + retry.max_retries for _, retry in case.places(Retry) if retry.max_retries is not None]
+    """Retries around retries: in one policy, or over tiers. Mended, the innermost of the policy's own is away."""
+    own = [(number, retry) for number, retry in case.places(Retry) if retry.max_retries]
+    counts = [1 + retry.max_retries for _, retry in own]
     if case.service is not None:
         for service in below(case.service):
             policies = [part for call in service.downstream() for part in ResiliencePolicy(call.policy).flat()]
@@ -225,7 +226,7 @@ def _attempts_multiplied(case: Case) -> Iterator[Finding]:
         yield Finding(
             "attempts_multiplied", WARNING,
             f"attempts multiply: {' x '.join(map(str, counts))} = {times} calls for one request while all fail",
-            {"calls": times},
+            {"calls": times}, case.replaced(own[-1][0], max_retries=0) if own else None,
         )  # fmt: skip
 
 

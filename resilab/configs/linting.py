@@ -57,7 +57,7 @@ def lint(
     case = Case(tuple(whole.flat()), scenario, slo, rate)
     found = [finding for rule in RULES for finding in rule(case)]
     if isinstance(policy, Config):
-        found += _ignored_keys(policy)
+        found += [*_ignored_keys(policy), *_ejects_nobody(policy)]
     order = (ERROR, WARNING, HINT)
     found.sort(key=lambda finding: order.index(finding.severity))
     return Findings(_with_evidence(finding, case) for finding in found)
@@ -79,6 +79,17 @@ def _with_evidence(finding: Finding, case: Case) -> Finding:
         for name, policy in played.items()
     }
     return dataclasses.replace(finding, evidence=pd.DataFrame(rows).T)
+
+
+def _ejects_nobody(config: Config) -> Iterator[Finding]:
+    """A share of replicas that rounds down to none, as Envoy 1.40 was seen to do."""
+    ejection = config.ejection
+    if ejection is None or ejection.most_of(2):
+        return
+    share = ejection.max_ejection_share
+    words = f"with fewer than {math.ceil(1 / share - 1e-9)} replicas none is ever ejected" if share else "none ever is"
+    message = f"at most {share:.0%} of the replicas may be ejected at a time: {words}"
+    yield Finding("ejects_nobody", HINT if share else ERROR, message, {"share": share})
 
 
 def _ignored_keys(config: Config) -> Iterator[Finding]:

@@ -169,6 +169,38 @@ def test_a_file_with_silent_traps():
 
 
 @pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("{}", ["hint: with fewer than 10 replicas none is ever ejected"]),
+        ("{max_ejection_percent: 0}", ["error: none ever is"]),
+        ("{max_ejection_percent: 50}", []),
+        ("{always_eject_one_host: true}", []),
+    ],
+)
+def test_an_outlier_detection_that_ejects_nobody_is_found(lines, expected):
+    """Of five hosts behind Envoy 1.40 none was ejected at its default of 10 %."""
+    text = f"static_resources: {{clusters: [{{name: orders, connect_timeout: 1s, outlier_detection: {lines}}}]}}"
+    found = [each for each in rl.lint(configs.read(text)) if each.rule == "ejects_nobody"]
+    assert [f"{each.severity}: {each.message.split(': ')[1]}" for each in found] == expected
+
+
+def test_retries_over_tiers_multiply_and_are_shown_with_those_of_one_tier():
+    """Four attempts at each of three tiers: 64 calls; without the user's own, 16."""
+    retry = rl.Retry(max_retries=3, initial_delay=0.01)
+    bottom = rl.Tier(10, 0.01, name="stock", failure_rate=1.0)
+    middle = rl.Tier(10, 0.01, name="orders", calls=rl.Downstream(bottom, retry))
+    scenario = rl.Scenario(
+        rl.Steady(2), rl.Tier(10, 0.01, name="api", calls=rl.Downstream(middle, retry)), duration=5.0
+    )
+    (finding,) = (each for each in rl.lint(retry, scenario) if each.rule == "attempts_multiplied")
+    assert "4 x 4 x 4 = 64 calls" in finding.message
+    assert finding.mended == rl.ResiliencePolicy(retry.replace(max_retries=0))
+    assert finding.evidence.loc["as it is", "amplification"] == pytest.approx(
+        4 * finding.evidence.loc["mended", "amplification"], rel=0.05
+    )
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("policy",), "policy must be"),
