@@ -63,6 +63,8 @@ def test_the_table_of_what_the_lab_was_held_against_counts_right():
     root = NOTEBOOKS[0].parents[1]
     cases = json.loads((root / "tests/data/conformance.json").read_text(encoding="utf-8"))
     assert f"{len(cases)} scripted cases" in method
+    recorded = json.loads((root / "tests/data/engines.json").read_text(encoding="utf-8"))["rows"]
+    assert f"{len(recorded)} configurations that Envoy and gRPC have played" in method
     fit = (root / "notebooks/14_your_own_service.ipynb").read_text(encoding="utf-8")
     for measures in re.search(r"(\d+) measures, and (\d+) of a half", method).groups():
         assert f"Check({measures} measures: all fit)" in fit
