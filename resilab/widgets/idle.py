@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 IDLE = 0.7
@@ -54,8 +55,9 @@ class Idle:
         function, arguments, take = task
         try:
             future = _worker().submit(function, *arguments)
-        except Exception:
-            return  # what cannot travel to a worker, or a worker that cannot start: the picture stays as it is
+        except Exception:  # what cannot travel to a worker, or a worker that cannot start: the picture stays as it is
+            _worker.cache_clear()
+            return
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._done, loop, turn, tasks, take, done))
 
     def _done(
@@ -66,16 +68,20 @@ class Idle:
         take: Callable[[Any], None],
         done: Future[Any],
     ) -> None:
+        if not done.cancelled() and isinstance(done.exception(), BrokenExecutor):
+            _worker.cache_clear()  # it was killed; the next move gets another one
         if turn != self._turn or done.cancelled() or done.exception() is not None:
             return
         take(done.result())
         self._next(loop, turn, tasks)
 
 
+@functools.lru_cache(maxsize=1)
 def _worker() -> Any:
-    from joblib.externals.loky import get_reusable_executor
+    """Return the process that all explorers share. It is not joblib's own, which sweeps use with other settings."""
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    return get_reusable_executor(max_workers=1, timeout=120, initializer=_stand_back)
+    return ProcessPoolExecutor(max_workers=1, timeout=120, initializer=_stand_back)
 
 
 def _stand_back() -> None:

@@ -138,3 +138,10 @@ def test_pictures_are_drawn_in_the_style_of_the_kernel(colour):
     take(_worker().submit(function, *arguments).result(timeout=300))
     explorer.controls["workers"].value = 3
     assert explorer.image.value == plain.image.value
+
+
+def test_workers_of_sweeps_are_others():
+    """joblib has a pool of its own; the explorer's worker does not get into its way."""
+    assert foresee(make()) > 0
+    runs = rl.replicate(build(), replications=4, n_jobs=2, progress=False)
+    assert len(runs) == 4
