@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import CircuitOpenError
 from ..resilience.base import Policy
 from ..resilience.bulkhead import Bulkhead
 from ..resilience.circuit_breaker import CircuitBreaker
@@ -144,7 +145,8 @@ Maker = Callable[..., Policy]
 STANDARD: tuple[tuple[str, type[Policy], Maker, tuple[Key, ...], dict[str, Any]], ...] = (
     ("RateLimiter", Bulkhead, Bulkhead.like, LIMITER, {}),
     ("TotalRequestTimeout", Timeout, Timeout.like, TIMEOUT, {}),
-    ("Retry", Retry, Retry.like, RETRY, {"backoff_type": "exponential", "use_jitter": True}),
+    ("Retry", Retry, Retry.like, RETRY,
+     {"backoff_type": "exponential", "use_jitter": True, "ignored_errors": CircuitOpenError}),
     ("CircuitBreaker", CircuitBreaker, CircuitBreaker.like, BREAKER, {}),
     ("AttemptTimeout", Timeout, Timeout.like, TIMEOUT, {"timeout": 10.0}),
 )  # fmt: skip
