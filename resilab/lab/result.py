@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -68,6 +68,9 @@ class Result:
     attempt_rows: np.ndarray | None
     event_rows: tuple[Event, ...] | None
     part: Part | None = None
+
+    goes_on: ClassVar[bool] = False
+    """Whether somebody wants what a request does after its end."""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self.counts().items() if count)

@@ -26,6 +26,8 @@ class MessagingResult(Result):
         effects: How many times each request took effect; more than 1 is a duplicate.
     """
 
+    goes_on = True
+
     message_rows: tuple[tuple[Any, ...], ...] = ()
     delivery_rows: tuple[tuple[Any, ...], ...] = ()
     effects: np.ndarray = field(default_factory=lambda: np.empty(0, int))

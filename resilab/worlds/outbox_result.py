@@ -28,6 +28,8 @@ class OutboxRunResult(Result):
         transactions: How many transactions the database has committed, polls included.
     """
 
+    goes_on = True
+
     message_rows: tuple[tuple[Any, ...], ...] = ()
     tables: dict[str, tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]] = field(default_factory=dict)
     transactions: int = 0

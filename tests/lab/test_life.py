@@ -52,6 +52,25 @@ def test_refused_calls_have_no_length():
     assert lived(result, 1) == []
 
 
+def test_tier_that_goes_on_after_the_request_works_for_nobody():
+    """The tier below tries again after the caller has left: no wait, and no service, is the request's any more."""
+    leaf = rl.Service(1, 1.0, failure_rate=1.0, name="leaf")
+    again = rl.Downstream(leaf, rl.Retry(1, 0.5, jitter="none"))
+    top = rl.Tier(1, 0.1, calls=(again,), name="top", on_cancel="ignore")
+    result = rl.simulate(rl.Scenario(rl.Steady(1), top, rl.Timeout(0.6), duration=1.0))
+    late = [(row.what, row.service) for row in result.life(0).itertuples() if row.end > 0.6 + 1e-9]
+    assert late == [("abandoned", "top"), ("abandoned", "leaf"), ("abandoned", "leaf")]
+
+
+def test_message_is_handled_after_its_sender_was_answered():
+    """What an outbox publishes after the answer is for somebody."""
+    result = rl.simulate(rl.outbox.OutboxScenario(rl.Poisson(5), duration=5.0), seed=1)
+    ends = result.requests.set_index("request_id")["end"]
+    lives = [result.life(request_id) for request_id in ends.index]
+    late = [life[life["end"] > end + 1e-9] for life, end in zip(lives, ends, strict=True)]
+    assert {what for life in late for what in life["what"]} == {"served"}
+
+
 def test_request_that_there_is_not_is_told():
     """Name, rule, value."""
     result = rl.simulate(BUSY.replace(duration=1.0), seed=1)
