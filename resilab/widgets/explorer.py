@@ -173,7 +173,7 @@ class Explorer(ipywidgets.VBox):
         self._chips = ipywidgets.HBox()
         self._front = make_front(self._controls)
         self._front.observe(self._fit, "view")
-        self._front.observe(lambda change: self.following.at(change["new"]["time"]), "chosen")
+        self._front.observe(self._follow, "chosen")
         super().__init__()
         side = {"presets": self._chips, "rows": ipywidgets.VBox([control.row for control in self._controls])}
         side["buttons"] = ipywidgets.HBox([self.keep_button, self.reset_button, self.take_home.button])
@@ -361,6 +361,11 @@ class Explorer(ipywidgets.VBox):
         with self._pace.lock:
             if self._studio.fit(float(view.get("width", 0)), float(view.get("ratio", 1))):
                 self._draw(self._key, self.scenario)
+
+    def _follow(self, change: Any) -> None:
+        """Follow the request that was clicked."""
+        with self._pace.lock:
+            self.following.at(change["new"]["time"])
 
     def _ask(self) -> None:
         """Show the settings now, or as soon as a slow run lets."""

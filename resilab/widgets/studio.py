@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
+import uuid
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -46,22 +48,27 @@ class Kept(NamedTuple):
 
 
 class Recent:
-    """Values by key; what was asked for longest ago is forgotten first."""
+    """Values by key; what was asked for longest ago is forgotten first. Threads may share it."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __contains__(self, key: Any) -> bool:
         return key in self._values
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return the value of *key*, made now if it is not there."""
-        if key not in self._values:
-            self._values[key] = make()
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
             if len(self._values) > _KEPT:
                 self._values.popitem(last=False)
-        self._values.move_to_end(key)
-        return self._values[key]
+        return value
 
 
 class Painter:
@@ -120,6 +127,7 @@ class Studio:
         self._run, self._numbers, self._seed, self._size = run, numbers, seed, size
         self._runs, self._shown = Recent(), Recent()
         self.painter = Painter(plot, size, dpi)
+        self._name = uuid.uuid4().hex  # tells its benches in the worker from those of all others, also of later ones
         self._first: Any = None  # the scenario that was drawn first, which has set the layout
 
     def fit(self, width: float, ratio: float) -> bool:
@@ -157,7 +165,7 @@ class Studio:
             return None
         changed: Any = {name: value for name, value in mpl.rcParams.items() if value != mpl.rcParamsDefault[name]}
         changed.pop("backend", None)
-        bench = id(self), self.painter.stage.dpi
+        bench = self._name, self.painter.stage.dpi
         arguments = (
             self._run,
             self._numbers,
@@ -213,7 +221,7 @@ def _bench_of(owner: Any) -> _Bench:
 
 
 def _show_in_worker(
-    owner: tuple[int, float],
+    owner: tuple[str, float],
     run: Callable[[Any, int], Any],
     look: Callable[[Any], Texts],
     plot: Callable[..., Any],
@@ -226,12 +234,12 @@ def _show_in_worker(
 ) -> Shown:
     """Show a scenario as the explorer would; this travels to a worker."""
     bench = _bench_of(owner)
-    if bench.painter is None:
-        mpl.rcParams.update(changed)
-        bench.painter = Painter(plot, size, owner[1])
-        bench.painter.draw(run(first, seed), {})  # panels lie where they do in the explorer
-    if kept is not None and bench.kept[0] != kept.scenario:
-        bench.kept = kept.scenario, run(kept.scenario, seed)
-    bench.painter.plot = plot
-    baseline = None if kept is None else bench.kept[1]
-    return _show(lambda: run(scenario, seed), look, bench.painter, baseline, kept)
+    with mpl.rc_context(changed):
+        if bench.painter is None:
+            bench.painter = Painter(plot, size, owner[1])
+            bench.painter.draw(run(first, seed), {})  # panels lie where they do in the explorer
+        if kept is not None and bench.kept[0] != kept.scenario:
+            bench.kept = kept.scenario, run(kept.scenario, seed)
+        bench.painter.plot = plot
+        baseline = None if kept is None else bench.kept[1]
+        return _show(lambda: run(scenario, seed), look, bench.painter, baseline, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pytest
 
 import resilab as rl
@@ -125,19 +126,15 @@ def test_same_direction_is_foreseen_first():
     assert scenarios[0] == build(2, "barging")
 
 
-@pytest.mark.parametrize("colour", ["#ffffff", "#dddddd"])
-def test_pictures_are_drawn_in_the_style_of_the_kernel(colour):
-    """What a notebook sets in matplotlib travels along."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({"axes.facecolor": colour}):
-        explorer, plain = make(), make()
-        tasks = list(explorer._neighbours())
-        plain.controls["workers"].value = 3
-    function, arguments, take = tasks[0]
-    take(_worker().submit(function, *arguments).result(timeout=300))
-    explorer.controls["workers"].value = 3
-    assert explorer.image.value == plain.image.value
+def test_pictures_are_drawn_in_the_style_of_the_kernel():
+    """What a notebook sets in matplotlib travels along, and does not stay in the worker for the next explorer."""
+    for style in ({"axes.facecolor": "#dddddd", "axes.labelcolor": "#b00020"}, {}):
+        with mpl.rc_context(style):
+            explorer, plain = make(), make()
+            foresee(explorer)
+            for each in (explorer, plain):
+                each.controls["workers"].value = 3
+        assert explorer.image.value == plain.image.value
 
 
 def test_workers_of_sweeps_are_others():
