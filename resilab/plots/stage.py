@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from .dark import darken
 from .style import KEPT_COLOUR, Picture
 
 _GAP = 2.0  # pixels between the axes that one of them may not enter
@@ -35,6 +36,7 @@ class Stage(Picture):
         width: Inches.
         height: Inches.
         dpi: Dots per inch.
+        is_dark: Whether pictures are for a dark page.
 
     Example:
         >>> stage = Stage(4, 3, dpi=50)
@@ -44,8 +46,9 @@ class Stage(Picture):
         1
     """
 
-    def __init__(self, width: float = 10.0, height: float = 5.6, dpi: float = 80) -> None:
+    def __init__(self, width: float = 10.0, height: float = 5.6, dpi: float = 80, is_dark: bool = False) -> None:
         super().__init__(figsize=(width, height), dpi=dpi)
+        self.is_dark = is_dark
         self.restart()
 
     def restart(self) -> None:
@@ -66,7 +69,7 @@ class Stage(Picture):
         """Call `plot(stage)` and return the picture as PNG."""
         self._paint(plot)
         pixels = np.asarray(self.canvas.buffer_rgba())  # type: ignore[attr-defined]
-        return encode(pixels)
+        return encode(darken(pixels) if self.is_dark else pixels)
 
     def _paint(self, plot: Callable[[Figure], Any]) -> None:
         try:

@@ -174,7 +174,13 @@ class Control:
     @property
     def asked(self) -> Any:
         """What the page's own copy of the control holds: the choice's number, or the value."""
-        return self.input.index if hasattr(self.input, "options") else self.input.value
+        return self.asked_for(self.input.value)
+
+    def asked_for(self, value: Any) -> Any:
+        """What it holds there at a value."""
+        if hasattr(self.input, "options"):
+            return [each for _, each in self.input.options].index(value)
+        return value
 
     def neighbours(self) -> list[Any]:
         """Return the values that are one move away."""

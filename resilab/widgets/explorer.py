@@ -31,7 +31,7 @@ from .pace import Pace, loop_of_page_message
 from .parts import NamedImage, TakeHome, button, place
 from .presets import Preset, make_presets
 from .search import Search
-from .studio import Drawing, Kept, Painter, Studio, key_of
+from .studio import Drawing, Kept, Look, Painter, Shown, Studio, key_of
 from .verdict import changes, table, verdict_line
 
 _WORKING = '<span role="status">working ...</span>'
@@ -130,6 +130,7 @@ class Explorer(ipywidgets.VBox):
         self._size = size
         self.scenario: Any = None
         self._kept: Kept | None = None
+        self._baselines = 0  # how many there were
         self._start_numbers: dict[str, str] = {}
         self.numbers: dict[str, str] = {}
         self._preset: Preset | None = None
@@ -171,7 +172,7 @@ class Explorer(ipywidgets.VBox):
         self.image = NamedImage(format="png")
         self.verdict, self.headline, self.message = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self._chips = ipywidgets.HBox()
-        self._front = make_front(self._controls)
+        self._front = make_front(self._controls, (self.image, self.verdict, self.headline))
         self._front.observe(self._fit, "view")
         self._front.observe(self._follow, "chosen")
         super().__init__()
@@ -264,7 +265,7 @@ class Explorer(ipywidgets.VBox):
             ValueError: A value is impossible, or the menus alone have more settings.
         """
         choices = page.choose(self._controls, values or {}, whole("states", states, minimum=1))
-        painter = Painter(self._studio.painter.plot, self._size, page.DPI)
+        painter = Painter(self._studio.painter.plot, self._size, Look(page.DPI))
 
         def play(settings: dict[str, Any]) -> tuple[Any, dict[str, str], Drawing]:
             scenario = self._build(**settings)
@@ -307,6 +308,7 @@ class Explorer(ipywidgets.VBox):
         """Keep the shown run behind the next ones."""
         with self._pace.lock:
             self._kept = Kept(self._key, self.scenario, self.numbers)
+            self._baselines += 1
             self._draw(self._key, self.scenario)
         self._ask()  # a control may have moved meanwhile
 
@@ -359,7 +361,8 @@ class Explorer(ipywidgets.VBox):
         """Draw as many dots as the page shows."""
         view = change["new"]
         with self._pace.lock:
-            if self._studio.fit(float(view.get("width", 0)), float(view.get("ratio", 1))):
+            is_dark = bool(view.get("dark", False))
+            if self._studio.fit(float(view.get("width", 0)), float(view.get("ratio", 1)), is_dark):
                 self._draw(self._key, self.scenario)
 
     def _follow(self, change: Any) -> None:
@@ -389,14 +392,13 @@ class Explorer(ipywidgets.VBox):
             warnings.simplefilter("default")
             scenario = self._build(**settings)
         key = key_of(scenario, settings)
-        hints = [*(str(each.message) for each in warned), *self._draw(key, scenario)]
+        hints = [*(str(each.message) for each in warned), *self._draw(key, scenario, asked)]
         self._shown = settings
         self._witnesses.add(key, scenario, self.numbers)
         self._say(None)
         if hints:
             self._hint("; ".join(dict.fromkeys(hints)))
         self.take_home.refresh()
-        self._front.shown = asked
         loop = loop_of_page_message()
         if loop is not None:
             self._next.restart(loop)
@@ -420,7 +422,17 @@ class Explorer(ipywidgets.VBox):
                         continue  # told when it is asked for
                 task = self._studio.foresee(key_of(scenario, settings), scenario, self._kept)
                 if task is not None:
-                    yield task
+                    function, arguments, keep = task
+                    asked = [each.asked_for(settings[each.name]) for each in self._controls]
+                    yield function, arguments, partial(self._take_foreseen, key_of(scenario, settings), asked, keep)
+
+    def _take_foreseen(self, key: Any, asked: list[Any], keep: Callable[[Shown], None], shown: Shown) -> None:
+        """Keep what the worker has made of a setting, and give it to the page."""
+        keep(shown)
+        headline, verdict = self._words(key, shown.numbers)
+        drawing = shown.drawing
+        page = {"verdict": verdict, "headline": headline, "words": drawing.words}
+        self._front.give(asked, page | {"panels": drawing.panels, "story": shown.story}, drawing.png)
 
     def gather(self, seeds: int = SEEDS) -> dict[str, str]:
         """Play the shown setting, and what it is held against, under more seeds; show the intervals.
@@ -447,8 +459,8 @@ class Explorer(ipywidgets.VBox):
             return self._kept.key, self._kept.numbers, "baseline"
         return self._start_key, self._start_numbers, "start"
 
-    def _draw(self, key: Any, scenario: Any) -> tuple[str, ...]:
-        """Show a scenario; return the hints that came of playing it."""
+    def _draw(self, key: Any, scenario: Any, asked: list[Any] | None = None) -> tuple[str, ...]:
+        """Show a scenario, of which the controls hold *asked*; return the hints that came of playing it."""
         shown = self._studio.show(key, scenario, self._kept)
         self._key, self.scenario, self.numbers = key, scenario, shown.numbers
         with self.image.hold_sync():  # one message
@@ -458,16 +470,25 @@ class Explorer(ipywidgets.VBox):
         with self._front.hold_sync():
             self._front.panels = shown.drawing.panels
             self._front.story = shown.story
+            look = self._studio.painter.look
+            self._front.era = f"{self._baselines if self._kept else 0} {look.dpi:g} {look.is_dark}"
+            self._front.is_dark = look.is_dark
+            self._front.shown = self._front.shown if asked is None else asked
         self.following.refresh()
         return shown.hints
 
+    def _words(self, key: Any, numbers: dict[str, str]) -> tuple[str, str]:
+        """Return headline and verdict of a run with these numbers."""
+        seen = self._witnesses.of(key)
+        rows = table(numbers, {} if self._kept is None else self._kept.numbers, intervals(seen))
+        other, numbers_of_other, name = self._against
+        widths = widths_of_differences(seen, self._witnesses.of(other))
+        return rows + (spread(seen) if len(seen) > 1 else ""), verdict_line(
+            changes(numbers, numbers_of_other, widths), name
+        )
+
     def _say_numbers(self) -> None:
-        seen = self._witnesses.of(self._key)
-        rows = table(self.numbers, {} if self._kept is None else self._kept.numbers, intervals(seen))
-        self.headline.value = rows + (spread(seen) if len(seen) > 1 else "")
-        key, numbers, name = self._against
-        widths = widths_of_differences(seen, self._witnesses.of(key))
-        line = verdict_line(changes(self.numbers, numbers, widths), name)
+        self.headline.value, line = self._words(self._key, self.numbers)
         if self._preset is not None and self._preset.says:
             line = f"<i>{html.escape(self._preset.says)}</i><br>{line}"
         if self.verdict.value != line:

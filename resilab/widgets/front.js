@@ -110,6 +110,86 @@ export async function copyText(text) {
   }
 }
 
+const KEPT = 48;
+
+// What was shown or foreseen before is shown as soon as the controls ask for it, while the kernel is still being told.
+function album(root, picture, model, parts, asked) {
+  const [image, verdict, headline] = parts;
+  const pages = new Map();
+  let over = null; // the page that covers what the models hold
+  let isTouched = false; // the kernel has drawn since
+  const keyOf = (era, settings) => JSON.stringify([era, ...settings.map((each) => (typeof each === "number" ? +each.toPrecision(9) : each))]);
+  const put = (key, page) => {
+    pages.delete(key);
+    pages.set(key, page);
+    if (pages.size > KEPT) pages.delete(pages.keys().next().value);
+  };
+  const live = () => ({
+    png: image.get("value"), words: image.get("tooltip"), verdict: verdict.get("value"), headline: headline.get("value"),
+    panels: model.get("panels"), story: model.get("story"),
+  });
+  const show = (page, withPicture) => {
+    if (withPicture) {
+      const address = URL.createObjectURL(new Blob([page.png], { type: "image/png" }));
+      picture.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
+      picture.src = address;
+    }
+    picture.title = page.words;
+    for (const name of ["verdict", "headline"]) root.querySelector(`.resilab-${name} .widget-html-content`).innerHTML = page[name];
+  };
+  const remember = () => put(keyOf(model.get("era"), model.get("shown")), live());
+  const present = () => {
+    const now = asked();
+    const shown = model.get("shown");
+    const isLive = now.every((each, number) => same(each, shown[number]));
+    const page = isLive ? null : pages.get(keyOf(model.get("era"), now)) ?? null;
+    root.classList.toggle("resilab-stale", !isLive && !page);
+    if (page ? page !== over || isTouched : over) show(page ?? live(), page || !isTouched);
+    over = page;
+    isTouched = false;
+  };
+  const drawn = () => {
+    if (!over) return;
+    isTouched = true;
+    if (!sameBytes(over.png, image.get("value"))) present(); // a setting that was passed meanwhile
+  };
+  const reworded = () => {
+    if (over) show(over, false);
+    const page = pages.get(keyOf(model.get("era"), model.get("shown")));
+    if (page && page.png === image.get("value")) Object.assign(page, { verdict: verdict.get("value"), headline: headline.get("value") });
+  };
+  const given = (page, buffers) => {
+    if (page.era === model.get("era")) put(keyOf(page.era, page.asked), { ...page, png: buffers[0] });
+  };
+  const settled = () => {
+    remember();
+    present();
+  };
+  image.on("change:value", drawn);
+  verdict.on("change:value", reworded);
+  headline.on("change:value", reworded);
+  model.on("change:shown change:era", settled);
+  model.on("msg:custom", given);
+  settled();
+  return {
+    present,
+    now: () => over ?? live(),
+    forget() {
+      image.off("change:value", drawn);
+      verdict.off("change:value", reworded);
+      headline.off("change:value", reworded);
+      model.off("change:shown change:era", settled);
+      model.off("msg:custom", given);
+    },
+  };
+}
+
+function sameBytes(one, other) {
+  if (one.byteLength !== other.byteLength) return false;
+  const [left, right] = [one, other].map((each) => new Uint8Array(each.buffer, each.byteOffset, each.byteLength));
+  return left.every((byte, place) => byte === right[place]);
+}
+
 function same(one, other) {
   return one === other || (typeof one === "number" && typeof other === "number" && Math.abs(one - other) < 1e-12);
 }
@@ -142,17 +222,19 @@ function moveByArrows(root, inputs) {
 
 async function render({ model, el }) {
   el.style.display = "none";
-  const inputs = await Promise.all(
-    model.get("inputs").map((each) => model.widget_manager.get_model(each.replace("IPY_MODEL_", "")))
-  );
+  const models = (name) =>
+    Promise.all(model.get(name).map((each) => model.widget_manager.get_model(each.replace("IPY_MODEL_", ""))));
+  const inputs = await models("inputs");
+  const parts = await models("parts");
   const isOff = { value: false };
   let root = null;
   let time = null;
   let forget = () => {};
   const asked = () => inputs.map((each) => (each.get("_options_labels") !== undefined ? each.get("index") : each.get("value")));
+  let pages = null;
   const mark = () => {
-    const shown = model.get("shown");
-    if (root) root.classList.toggle("resilab-stale", asked().some((each, number) => !same(each, shown[number])));
+    pages?.present();
+    time?.redraw();
   };
   const begin = () => {
     if (isOff.value) return;
@@ -183,13 +265,15 @@ async function render({ model, el }) {
       const colour = getComputedStyle(document.body).getPropertyValue("--jp-layout-color0").trim();
       const isDark = document.body.dataset.jpThemeLight === "false" || /^#?(1|2|0)[0-9a-f]/i.test(colour.replace("#", ""));
       root.classList.toggle("resilab-dark", isDark);
+      root.classList.toggle("resilab-other-theme", isDark !== model.get("is_dark"));
       return isDark;
     };
     const frame = document.createElement("div");
     frame.className = "resilab-frame";
     image.before(frame);
     frame.append(image);
-    time = cursor(frame, image, () => ({ panels: model.get("panels"), story: model.get("story") }), (at) => {
+    pages = album(root, image, model, parts, asked);
+    time = cursor(frame, image, pages.now, (at) => {
       model.set("chosen", { time: at, count: (model.get("chosen").count ?? 0) + 1 });
       model.save_changes();
     });
@@ -208,17 +292,17 @@ async function render({ model, el }) {
       }, 150);
     };
     new ResizeObserver(tell).observe(frame);
-    new MutationObserver(dark).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    new MutationObserver(tell).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    model.on("change:is_dark", dark);
     dark();
-    mark();
   };
   inputs.forEach((each) => each.on("change:value change:index", mark));
-  model.on("change:shown", mark);
   model.on("change:panels change:story", () => time?.redraw());
   begin();
   return () => {
     isOff.value = true;
     forget();
+    pages?.forget();
     inputs.forEach((each) => each.off("change:value change:index", mark));
   };
 }

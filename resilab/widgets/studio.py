@@ -71,22 +71,29 @@ class Recent:
         return value
 
 
+class Look(NamedTuple):
+    """Of pictures: dots per inch, and whether they are for a dark page."""
+
+    dpi: float
+    is_dark: bool = False
+
+
 class Painter:
     """Draws runs on one figure, with a kept run behind them.
 
     Args:
         plot: `plot(result, figure)`; it may take a `baseline`.
         size: Inches, width and height.
-        dpi: Dots per inch.
+        look: Of the picture.
 
     Attributes:
         stage: The figure.
     """
 
-    def __init__(self, plot: Callable[..., Any], size: tuple[float, float], dpi: float) -> None:
-        self.plot = plot
+    def __init__(self, plot: Callable[..., Any], size: tuple[float, float], look: Look) -> None:
+        self.plot, self.look = plot, look
         self._takes_baseline = "baseline" in inspect.signature(plot).parameters
-        self.stage = Stage(*size, dpi=dpi)
+        self.stage = Stage(*size, *look)
 
     def draw(self, result: Any, numbers: Texts, baseline: Any = None, kept: Texts | None = None) -> Drawing:
         """Return the drawing of a run, in front of the kept one."""
@@ -126,16 +133,19 @@ class Studio:
     ) -> None:
         self._run, self._numbers, self._seed, self._size = run, numbers, seed, size
         self._runs, self._shown = Recent(), Recent()
-        self.painter = Painter(plot, size, dpi)
+        self.painter = Painter(plot, size, Look(dpi))
         self._name = uuid.uuid4().hex  # tells its benches in the worker from those of all others, also of later ones
         self._first: Any = None  # the scenario that was drawn first, which has set the layout
 
-    def fit(self, width: float, ratio: float) -> bool:
-        """Take as many dots as the page shows on this width; return whether that is another number now."""
-        dpi = 10 * round(min(max(width * ratio / self._size[0], 60.0), 220.0) / 10)
-        if width <= 0 or abs(dpi - self.painter.stage.dpi) < 10:
+    def fit(self, width: float, ratio: float, is_dark: bool) -> bool:
+        """Take as many dots as the page shows on this width, and its theme; return whether that is another look now."""
+        now = self.painter.look
+        dpi: float = 10 * round(min(max(width * ratio / self._size[0], 60.0), 220.0) / 10)
+        if width <= 0 or abs(dpi - now.dpi) < 10:
+            dpi = now.dpi
+        if now == (dpi, is_dark):
             return False
-        self.painter = Painter(self.painter.plot, self._size, dpi)
+        self.painter = Painter(self.painter.plot, self._size, Look(dpi, is_dark))
         return True
 
     def play(self, key: Any, scenario: Any) -> Any:
@@ -165,7 +175,7 @@ class Studio:
             return None
         changed: Any = {name: value for name, value in mpl.rcParams.items() if value != mpl.rcParamsDefault[name]}
         changed.pop("backend", None)
-        bench = self._name, self.painter.stage.dpi
+        bench = self._name, self.painter.look
         arguments = (
             self._run,
             self._numbers,
@@ -180,7 +190,7 @@ class Studio:
         return _show_in_worker, (bench, *arguments), lambda shown: self._shown.get(place, lambda: shown)
 
     def _place(self, key: Any, kept: Kept | None) -> Any:
-        return key, None if kept is None else kept.key, self.painter.stage.dpi
+        return key, None if kept is None else kept.key, self.painter.look
 
 
 def key_of(scenario: Any, settings: dict[str, Any]) -> Any:
@@ -221,7 +231,7 @@ def _bench_of(owner: Any) -> _Bench:
 
 
 def _show_in_worker(
-    owner: tuple[str, float],
+    owner: tuple[str, Look],
     run: Callable[[Any, int], Any],
     look: Callable[[Any], Texts],
     plot: Callable[..., Any],

@@ -22,12 +22,13 @@ _SHEET = """
 .resilab-headline { overflow-x: auto; }
 .resilab-headline .widget-html-content { line-height: 1.3; }
 .resilab-headline table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.resilab-headline th, .resilab-headline td { padding: 1px 9px; text-align: right; font-size: 12px; }
+.resilab-headline th, .resilab-headline td { padding: 1px 6px; text-align: right; font-size: 12px; }
+.resilab-headline td { white-space: nowrap; }
 .resilab-headline th { font-weight: 500; opacity: .75; }
 .resilab-verdict b { filter: var(--resilab-lighten, none); }
 .resilab-stale img { opacity: .45; }
 .resilab-stale .resilab-verdict, .resilab-stale .resilab-headline { opacity: .5; }
-.resilab-dark img { filter: invert(.89) hue-rotate(180deg); }
+.resilab-other-theme img { filter: invert(.89) hue-rotate(180deg); }
 .resilab-dark { --resilab-lighten: brightness(1.9); }
 .resilab-cursor { position: absolute; width: 1px; background: #444; pointer-events: none; display: none; }
 .resilab-dark .resilab-cursor { background: #ddd; }

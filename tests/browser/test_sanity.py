@@ -12,6 +12,26 @@ from .test_explorer import EXPLORER
 
 pytestmark = pytest.mark.browser
 
+PIXELS = """image => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    canvas.getContext('2d').drawImage(image, 0, 0);
+    return canvas.toDataURL();
+}"""
+COLOURS = """image => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+    const found = {white: 0, green: 0};
+    for (let at = 0; at < data.length; at += 4) {
+        const [red, green, blue] = data.slice(at, at + 3);
+        found.white += Math.min(red, green, blue) > 240;
+        found.green += green > 120 && green - red > 60;
+    }
+    return Object.fromEntries(Object.entries(found).map(([name, count]) => [name, 4 * count / data.length]));
+}"""
 INSIDE = """(root, picture) => {
     const [outer, inner] = [root.getBoundingClientRect(), picture.getBoundingClientRect()];
     return inner.width > 200 && inner.left >= outer.left - 1 && inner.right <= outer.right + 1;
@@ -59,7 +79,8 @@ def test_picture_of_a_dead_kernel_is_dimmed_at_once(page: Any, laboratory: Labor
             const handle = document.querySelector('.resilab-explorer .noUi-handle');
             handle.focus();
             const began = performance.now();
-            handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+            for (let step = 0; step < 3; step += 1)  // the settings one move away are in the page already
+                handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
             while (!document.querySelector('.resilab-stale')) {
                 await new Promise(requestAnimationFrame);
                 if (performance.now() - began > 3000) return -1;
@@ -68,6 +89,57 @@ def test_picture_of_a_dead_kernel_is_dimmed_at_once(page: Any, laboratory: Labor
         }"""
     )
     assert took >= 0
+
+
+def test_what_was_shown_is_shown_again_without_the_kernel(page: Any, laboratory: Laboratory) -> None:
+    """To and fro: picture, verdict and numbers of a setting come back at once, however busy or dead the kernel is."""
+    run_all(page, laboratory.add("again.ipynb", [EXPLORER]))
+    explorer = page.locator(".resilab-explorer")
+    image, handle = explorer.locator(".resilab-picture img"), explorer.locator(".noUi-handle")
+    image.wait_for()
+    page.wait_for_timeout(600)
+    settle(page)
+
+    def seen() -> list[str]:
+        page.wait_for_function("each => each.complete && each.naturalWidth", arg=image.element_handle())
+        texts = [explorer.locator(f".resilab-{part}").inner_text() for part in ("verdict", "headline")]
+        return [image.evaluate(PIXELS), texts[0], texts[1].partition("seeds")[0]]
+
+    views = [seen()]
+    for key in ("ArrowRight", "ArrowRight"):
+        handle.focus()
+        page.keyboard.press(key)
+        settle(page)
+        views.append(seen())
+    assert len({view[0] for view in views}) == 3
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.wait_for_timeout(500)
+    for key, number in (("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowRight", 1), ("ArrowRight", 2)):
+        handle.focus()
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        assert "resilab-stale" not in explorer.get_attribute("class")
+        assert seen() == views[number]
+
+
+def test_dark_page_has_dark_pictures_with_the_same_colours(page: Any, laboratory: Laboratory) -> None:
+    """Paper and ink change places; green stays green."""
+    run_all(page, laboratory.add("dark.ipynb", [EXPLORER]))
+    image = page.locator(".resilab-explorer .resilab-picture img")
+    image.wait_for()
+    page.wait_for_timeout(600)
+    settle(page)
+    light = image.evaluate(COLOURS)
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_function(
+        "([each, src]) => each.src !== src", arg=[image.element_handle(), image.get_attribute("src")]
+    )
+    settle(page)
+    page.wait_for_timeout(500)
+    dark = image.evaluate(COLOURS)
+    assert (light["white"] > 0.3, dark["white"] < 0.05) == (True, True)
+    assert dark["green"] == pytest.approx(light["green"], rel=0.2)
+    assert page.locator(".resilab-other-theme").count() == 0
 
 
 def test_saved_picture_is_there_without_a_kernel(page: Any, laboratory: Laboratory) -> None:

@@ -78,6 +78,38 @@ def test_foreseen_setting_is_shown_without_playing_it():
     assert explorer.scenario == build(workers=3)
 
 
+def test_foreseen_setting_is_given_to_the_page(monkeypatch):
+    """The page gets what the explorer would show there, by what its controls hold then; a baseline is another era."""
+    explorer, plain = make(), make()
+    given = []
+    monkeypatch.setattr(explorer._front, "send", lambda page, buffers: given.append((page, buffers)))
+    foresee(explorer)
+    assert [page["asked"] for page, _ in given] == [
+        [3, 0, True],
+        [1, 0, True],
+        [2, 1, True],
+        [2, 2, True],
+        [2, 0, False],
+    ]
+    plain.controls["discipline"].value = "barging"
+    page, (png,) = given[3]
+    assert png == plain.image.value
+    assert (page["verdict"], page["headline"]) == (plain.verdict.value, plain.headline.value)
+    assert (page["words"], page["panels"], page["story"]) == (
+        plain.image.tooltip,
+        plain._front.panels,
+        plain._front.story,
+    )
+    assert page["era"] == plain._front.era
+    eras = [page["era"]]
+    for _ in range(2):
+        plain.keep()
+        eras.append(plain._front.era)
+    plain.reset()
+    assert len(set(eras)) == 3
+    assert plain._front.era == eras[0]
+
+
 def test_run_of_a_foreseen_setting_is_played_when_it_is_asked_for():
     """It is the run of the same seed."""
     played = []
