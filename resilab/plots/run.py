@@ -113,9 +113,12 @@ def _mark_breakers(ax: Axes, result: Result) -> None:
     names = breakers(result)
     if not names:
         return
+    end, busy = _duration(result), np.zeros(2)  # how much of the strip's first and last part is taken
     for level, (state, colour) in enumerate(_BREAKER_COLOURS.items(), start=1):
         times, share = breaker_share(result, names, level)
-        edges = np.append(times, max(_duration(result), times[-1]))
+        edges = np.append(times, max(end, times[-1]))
+        for part, (left, right) in enumerate(((0.0, 0.35 * end), (0.65 * end, end))):
+            busy[part] += np.diff(np.clip(edges, left, right)) @ (share > 0)
         style = {"fill": True, "facecolor": colour, "linewidth": 0, "zorder": 2.5, "label": f"_breaker {state}"}
         add_steps(ax, edges, 0.85 + 0.06 * share, 0.85, transform=ax.get_xaxis_transform(), **style)
     for height, (state, colour) in zip((0.81, 0.88), _BREAKER_COLOURS.items(), strict=True):
@@ -123,6 +126,8 @@ def _mark_breakers(ax: Axes, result: Result) -> None:
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}  # it may lie over a red area
         words = ax.text(0.005, height, text, transform=ax.transAxes, va="center", fontsize=8.0, zorder=4.0)
         words.set(color=colour, bbox=box)
+        if busy[1] < busy[0]:
+            words.set(x=0.995, ha="right")
 
 
 def breaker_share(result: Result, names: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:

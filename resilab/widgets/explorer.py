@@ -471,7 +471,7 @@ class Explorer(ipywidgets.VBox):
             self._front.panels = shown.drawing.panels
             self._front.story = shown.story
             look = self._studio.painter.look
-            self._front.era = f"{self._baselines if self._kept else 0} {look.dpi:g} {look.is_dark}"
+            self._front.era = f"{self._baselines if self._kept else 0} {look}"
             self._front.is_dark = look.is_dark
             self._front.shown = self._front.shown if asked is None else asked
         self.following.refresh()

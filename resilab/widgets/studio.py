@@ -18,6 +18,8 @@ from .headline import words_of
 from .panels import panels_of, story_of
 
 _KEPT = 64
+_READABLE = 80.0  # pixels of the page for an inch
+_LEAST_SCALE = 0.8
 
 Texts = dict[str, str]
 
@@ -72,10 +74,17 @@ class Recent:
 
 
 class Look(NamedTuple):
-    """Of pictures: dots per inch, and whether they are for a dark page."""
+    """Of pictures.
+
+    Attributes:
+        dpi: Dots per inch.
+        is_dark: Whether they are for a dark page.
+        scale: Of their size in inches: where there is little room, they are smaller, and their text is not.
+    """
 
     dpi: float
     is_dark: bool = False
+    scale: float = 1.0
 
 
 class Painter:
@@ -93,7 +102,7 @@ class Painter:
     def __init__(self, plot: Callable[..., Any], size: tuple[float, float], look: Look) -> None:
         self.plot, self.look = plot, look
         self._takes_baseline = "baseline" in inspect.signature(plot).parameters
-        self.stage = Stage(*size, *look)
+        self.stage = Stage(look.scale * size[0], look.scale * size[1], look.dpi, look.is_dark)
 
     def draw(self, result: Any, numbers: Texts, baseline: Any = None, kept: Texts | None = None) -> Drawing:
         """Return the drawing of a run, in front of the kept one."""
@@ -138,14 +147,17 @@ class Studio:
         self._first: Any = None  # the scenario that was drawn first, which has set the layout
 
     def fit(self, width: float, ratio: float, is_dark: bool) -> bool:
-        """Take as many dots as the page shows on this width, and its theme; return whether that is another look now."""
+        """Take the look that suits a page that shows the picture on this width; return whether that is another one."""
         now = self.painter.look
-        dpi: float = 10 * round(min(max(width * ratio / self._size[0], 60.0), 220.0) / 10)
-        if width <= 0 or abs(dpi - now.dpi) < 10:
-            dpi = now.dpi
-        if now == (dpi, is_dark):
+        look = now._replace(is_dark=is_dark)
+        if width > 0:
+            scale = round(min(max(width / self._size[0] / _READABLE, _LEAST_SCALE), 1.0), 1)
+            dpi = 10.0 * round(min(max(width * ratio / self._size[0] / scale, 60.0), 220.0) / 10)
+            if scale != now.scale or abs(dpi - now.dpi) >= 10:
+                look = Look(dpi, is_dark, scale)
+        if look == now:
             return False
-        self.painter = Painter(self.painter.plot, self._size, Look(dpi, is_dark))
+        self.painter = Painter(self.painter.plot, self._size, look)
         return True
 
     def play(self, key: Any, scenario: Any) -> Any:

@@ -17,6 +17,8 @@ _SHEET = """
 .resilab-controls .widget-toggle-buttons > .widget-label { width: auto; max-width: 100%; }
 .resilab-controls .widget-toggle-button { margin: 1px; padding: 0 8px; }
 .resilab-controls input[type=number] { text-align: right; }
+.resilab-controls .noUi-handle { background: var(--jp-brand-color1, #1976d2); border: 2px solid #fff; }
+.resilab-controls .widget-toggle-button.mod-active { background: var(--jp-brand-color1, #1976d2); color: #fff; }
 .resilab-verdict, .resilab-message { min-height: 22px; line-height: 1.35; }
 .resilab-verdict .widget-html-content, .resilab-message .widget-html-content { line-height: 1.35; }
 .resilab-headline { overflow-x: auto; }

@@ -174,3 +174,23 @@ def test_workers_of_sweeps_are_others():
     assert foresee(make()) > 0
     runs = rl.replicate(build(), replications=4, n_jobs=2, progress=False)
     assert len(runs) == 4
+
+
+def test_look_suits_the_page():
+    """As many dots as are shown; where there is little room the figure is smaller, and its text is not."""
+    explorer = make(size=(10.0, 5.6))
+    looks = []
+    for width, ratio, dark in ((800, 1, False), (800, 2, False), (600, 1, False), (300, 1, False), (1700, 1, True)):
+        explorer._front.view = {"width": width, "ratio": ratio, "dark": dark}
+        looks.append(tuple(explorer._studio.painter.look))
+    assert looks == [
+        (80.0, False, 1.0),
+        (160.0, False, 1.0),
+        (80.0, False, 0.8),
+        (60.0, False, 0.8),
+        (170.0, True, 1.0),
+    ]
+    assert explorer._front.is_dark
+    before = explorer.image.value
+    explorer._front.view = {"width": 0, "ratio": 1, "dark": True}  # hidden
+    assert explorer.image.value == before
