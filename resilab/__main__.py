@@ -36,11 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = configs.lint(config, slo=slo, rate=options.rate)
             print(repr(found))
             return int(any(finding.severity != "hint" for finding in found))
-        written = configs.write(config.pod or config.policy, options.to, config.name)
+        ejection = config.ejection if options.to in ("envoy", "istio") else None
+        written = configs.write(config.pod or config.policy, options.to, config.name, ejection=ejection)
     except (ValueError, TypeError, OSError) as error:
         print(f"{options.file}: {error}", file=sys.stderr)
         return 2
     print(written.text)
+    if config.ejection is not None and ejection is None:
+        print(f"dropped: ejection = {config.ejection}: {options.to} turns no replicas away", file=sys.stderr)
     for row in written.rows:
         if row.line is None:
             print(f"{row.status}: {row.key} = {row.value}: {row.meaning}", file=sys.stderr)

@@ -90,6 +90,13 @@ class Node:
             self.refuse(f"must be a whole number, got {self.value!r}")
         return int(number)
 
+    def natural(self) -> int:
+        """Return a plain value as a whole number that is not negative."""
+        value = self.whole()
+        if value < 0:
+            self.refuse(f"must be >= 0, got {self.value!r}")
+        return value
+
     def flag(self) -> bool:
         """Return a plain value as a truth value."""
         word = self.text().strip().lower()

@@ -47,6 +47,14 @@ def seconds(node: Node, bare: float | None = None) -> float:
     return node.refuse(f"must be a duration, got {node.value!r}")  # type: ignore[no-any-return]
 
 
+def positive(node: Node) -> float:
+    """Return a duration with its unit, which must be above 0, in seconds."""
+    found = seconds(node)
+    if not found:
+        node.refuse(f"must be > 0, got {node.value!r}")
+    return found
+
+
 def _shortest(number: float, places: int) -> str:
     return f"{number:.{places}f}".rstrip("0").rstrip(".")
 

@@ -25,7 +25,7 @@ from ..resilience.timeout import Timeout
 from . import durations, outliers
 from .config import APPROXIMATED, DROPPED, MAPPED, Config, Note, Reading
 from .documents import Node
-from .envoy_filters import filters_of, mark, natural
+from .envoy_filters import filters_of, mark
 from .envoy_writing import ANSWERS, DEFAULT_LIMIT, NO_LIMIT, write
 
 __all__ = ["ADVICE", "KIND", "errors_of", "matches", "names", "read", "write"]
@@ -202,11 +202,11 @@ def _retry(
     options: dict[str, Any] = {"num_retries": 1}
     number = section.get("num_retries")
     if number is not None:
-        options["num_retries"] = natural(number)
+        options["num_retries"] = number.natural()
         reading.note(number, MAPPED, "retries after the first try")
     _back_off(section.get("retry_back_off"), options, reading)
     codes = section.get("retriable_status_codes")
-    statuses = [] if codes is None else [natural(code) for code in codes.items]
+    statuses = [] if codes is None else [code.natural() for code in codes.items]
     if codes is not None:
         reading.note(codes, APPROXIMATED, "errors have no status here: an error of the service is one of them")
         mark(codes)
@@ -310,7 +310,7 @@ def _bulkhead(cluster: Node, section: Node, reading: Reading) -> list[Policy]:
         ("max_requests", "requests at once; the next is refused"),
     ):
         node = section.get(key)
-        values[key] = DEFAULT_LIMIT if node is None else natural(node)
+        values[key] = DEFAULT_LIMIT if node is None else node.natural()
         if node is not None:
             is_moot = key == "max_pending_requests" and _is_shared(cluster)
             reading.note(
@@ -335,13 +335,13 @@ def _allowance(section: Node, reading: Reading) -> dict[str, Any]:
     found: dict[str, Any] = {}
     number, budget = section.get("max_retries"), section.get("retry_budget")
     if number is not None:
-        found["max_retries"] = natural(number)
+        found["max_retries"] = number.natural()
         overruled = "; retry_budget overrules it" if budget is not None else ""
         reading.note(number, MAPPED, f"retries at one time{overruled}")
     if budget is not None:
         percent, least = budget.at("budget_percent", "value"), budget.get("min_retry_concurrency")
         found["budget_percent"] = 20.0 if percent is None else percent.number()
-        found["min_retry_concurrency"] = 3 if least is None else natural(least)
+        found["min_retry_concurrency"] = 3 if least is None else least.natural()
         reading.note(budget, MAPPED, "retries at one time as a share of the active requests, and at least a number")
         mark(budget)
     return found

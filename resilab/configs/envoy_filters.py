@@ -56,7 +56,7 @@ def _rate_limit(config: Node, reading: Reading) -> Iterator[Policy]:
     if most is None or interval is None:
         raise bucket.error("must have max_tokens and fill_interval")
     yield RateLimiter.like(
-        "envoy", max_tokens=natural(most), tokens_per_fill=1 if fill is None else natural(fill),
+        "envoy", max_tokens=most.natural(), tokens_per_fill=1 if fill is None else fill.natural(),
         fill_interval=durations.seconds(interval),
     )  # fmt: skip
     reading.note(bucket, MAPPED, "token bucket of a local rate limit, of one Envoy")
@@ -94,11 +94,3 @@ def mark(node: Node | None) -> None:
     """Count a node and all below it as read."""
     for each in node.walk() if node is not None else ():
         each.is_read = True
-
-
-def natural(node: Node) -> int:
-    """Return a whole number that is not negative."""
-    value = node.whole()
-    if value < 0:
-        node.refuse(f"must be >= 0, got {node.value!r}")
-    return value

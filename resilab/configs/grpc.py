@@ -106,10 +106,7 @@ def read(document: Node, name: str, reading: Reading) -> Config:
 def _positive(node: Node) -> float:
     if not isinstance(node.value, str) or not re.fullmatch(r"\d+(\.\d{1,9})?s", node.value):
         node.refuse(f'must be seconds as a text, such as "0.1s", got {node.value!r}')
-    value = durations.seconds(node)
-    if not value:
-        node.refuse(f"must be > 0, got {node.value!r}")
-    return value
+    return durations.positive(node)
 
 
 def _attempts(section: Node, reading: Reading) -> int:

@@ -122,16 +122,15 @@ def _from(minimum: int) -> Callable[[Node], int]:
     return read
 
 
-def _positive(node: Node) -> float:
-    value = durations.seconds(node)
-    if not value:
-        node.refuse(f"must be > 0, got {node.value!r}")
-    return value
-
-
 RETRIES = (
     Key("attempts", "attempts", _from(0), unwritten, "retries, not attempts"),
-    Key("backoff", "backoff", _positive, unwritten, "the first wait is up to it, each further one up to twice it"),
+    Key(
+        "backoff",
+        "backoff",
+        durations.positive,
+        unwritten,
+        "the first wait is up to it, each further one up to twice it",
+    ),
 )
 TCP = (Key("maxConnections", "connections", _from(1), unwritten, "connections at once"),)
 HTTP = (

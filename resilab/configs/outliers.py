@@ -23,13 +23,6 @@ class _Key:
     meaning: str
 
 
-def _positive_seconds(node: Node) -> float:
-    seconds = durations.seconds(node)
-    if not seconds:
-        node.refuse(f"must be > 0, got {node.value!r}")
-    return seconds
-
-
 def _percent(node: Node) -> float:
     value = node.number()
     if not 0 <= value <= 100:
@@ -41,27 +34,28 @@ def _in_percent(share: float) -> int:
     return round(100 * share)
 
 
-def _whole(node: Node) -> int:
-    value = node.whole()
-    if value < 0:
-        node.refuse(f"must be >= 0, got {node.value!r}")
-    return value
-
-
 ENVOY = (
-    _Key("interval", "interval", _positive_seconds, durations.proto, "time between sweeps"),
-    _Key("base_ejection_time", "base_ejection_time", _positive_seconds, durations.proto, "time of a first ejection"),
-    _Key("max_ejection_time", "max_ejection_time", _positive_seconds, durations.proto, "longest ejection"),
+    _Key("interval", "interval", durations.positive, durations.proto, "time between sweeps"),
+    _Key("base_ejection_time", "base_ejection_time", durations.positive, durations.proto, "time of a first ejection"),
+    _Key("max_ejection_time", "max_ejection_time", durations.positive, durations.proto, "longest ejection"),
     _Key("max_ejection_percent", "max_ejection_share", _percent, _in_percent, "share of the hosts that may be away"),
     _Key("always_eject_one_host", "always_ejects_one", Node.flag, bool, "one may go, whatever the share"),
-    _Key("success_rate_minimum_hosts", "success_rate_replicas", _whole, int, "hosts that a comparison needs"),
-    _Key("success_rate_request_volume", "success_rate_calls", _whole, int, "calls of a host that a comparison needs"),
-    _Key("failure_percentage_minimum_hosts", "failure_share_replicas", _whole, int, "hosts that it needs"),
-    _Key("failure_percentage_request_volume", "failure_share_calls", _whole, int, "calls of a host that it needs"),
+    _Key("success_rate_minimum_hosts", "success_rate_replicas", Node.natural, int, "hosts that a comparison needs"),
+    _Key(
+        "success_rate_request_volume",
+        "success_rate_calls",
+        Node.natural,
+        int,
+        "calls of a host that a comparison needs",
+    ),
+    _Key("failure_percentage_minimum_hosts", "failure_share_replicas", Node.natural, int, "hosts that it needs"),
+    _Key(
+        "failure_percentage_request_volume", "failure_share_calls", Node.natural, int, "calls of a host that it needs"
+    ),
 )
 ISTIO = (
-    _Key("interval", "interval", _positive_seconds, durations.with_unit, "time between sweeps"),
-    _Key("baseEjectionTime", "base_ejection_time", _positive_seconds, durations.with_unit, "time of a first ejection"),
+    _Key("interval", "interval", durations.positive, durations.with_unit, "time between sweeps"),
+    _Key("baseEjectionTime", "base_ejection_time", durations.positive, durations.with_unit, "time of a first ejection"),
     _Key("maxEjectionPercent", "max_ejection_share", _percent, _in_percent, "share of the hosts that may be away"),
     _Key("minHealthPercent", "panic_share", _percent, _in_percent, "with fewer left, all are used"),
 )
@@ -145,7 +139,7 @@ def _in_a_row(
         (gateway, "consecutive_gateway_failure", 0),
     ):
         node = section.get(name)
-        count = default if node is None else _whole(node)
+        count = default if node is None else node.natural()
         is_on = enforced(section, what, reading, usual) and count > 0
         if is_on:
             counts.append(count)
@@ -171,7 +165,7 @@ def _factor(section: Node, found: dict[str, Any], reading: Reading) -> None:
     if node is not None:
         is_on = "success_rate_factor" not in found
         _say(reading, node, is_on, "thousandths of a standard deviation below the mean", "success_rate")
-        found |= {"success_rate_factor": _whole(node) / 1000} if is_on else {}
+        found |= {"success_rate_factor": node.natural() / 1000} if is_on else {}
 
 
 def _say(reading: Reading, node: Node, is_on: bool, meaning: str, what: str, status: str = MAPPED) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from ..resilience.base import Policy
 from ..resilience.bulkhead import Bulkhead
-from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.circuit_breaker import CircuitBreaker, CircuitState
 from ..resilience.policy import ResiliencePolicy
 from ..resilience.rate_limiter import RateLimiter
 from ..resilience.retry import Retry
@@ -37,6 +37,13 @@ def _window_type(node: Node) -> str:
     word = node.text().upper()
     if word not in ("COUNT_BASED", "TIME_BASED"):
         node.refuse(f"must be COUNT_BASED or TIME_BASED, got {node.value!r}")
+    return word
+
+
+def _state(node: Node) -> str:
+    word = node.text().upper()
+    if word.lower() not in set(CircuitState):
+        node.refuse(f"must be one of {', '.join(CircuitState).upper()}, got {node.value!r}")
     return word
 
 
@@ -92,13 +99,19 @@ BREAKER = (
     Key("automaticTransitionFromOpenToHalfOpenEnabled", "automatic_transition_from_open_to_half_open_enabled",
         Node.flag, lambda b: b.opening.automatic or None,
         "half-open without waiting for a call"),
+    Key("initialState", "initial_state", _state,
+        lambda b: None if b.initial_state == CircuitState.CLOSED else b.initial_state,
+        "the state that it begins in", str.upper),
 )  # fmt: skip
 BREAKER_REASONS = {
     "recordExceptions": "names Java classes: give recorded_errors the Python classes that play them",
     "ignoreExceptions": "names Java classes: give ignored_errors the Python classes that play them",
     "recordFailurePredicate": "is Java code: give recorded_errors a predicate",
     "ignoreExceptionPredicate": "is Java code: give ignored_errors a predicate",
+    "recordResultPredicate": "is Java code: give recorded_results a predicate",
+    "ignoreClassBindingExceptions": "is about names of classes, and changes no call",
     "registerHealthIndicator": "is about monitoring, and changes no call",
+    "allowHealthIndicatorToFail": "is about monitoring, and changes no call",
     "eventConsumerBufferSize": "is about monitoring, and changes no call",
     "writableStackTraceEnabled": "changes no call",
     "baseConfig": "its keys were read first",

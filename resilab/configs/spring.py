@@ -35,6 +35,8 @@ REASONS = {
     "noRetryFor": "names Java classes: give retryable_errors a predicate",
     "predicate": "is Java code: give retryable_errors a predicate",
 }
+UNITS = {"NANOSECONDS": 1e-9, "MICROSECONDS": 1e-6, "MILLISECONDS": MS, "SECONDS": 1.0, "MINUTES": 60.0,
+         "HOURS": 3600.0, "DAYS": 86400.0}  # fmt: skip
 
 
 def matches(document: Node) -> bool:
@@ -77,19 +79,35 @@ def _retry(node: Node, reading: Reading) -> Retry:
     elif attempts is not None:
         count = attempts.whole() - 1
         reading.note(attempts, MAPPED, "calls, the first one included")
-    values: dict[str, float] = {}
-    for key, meaning, convert in (
-        ("delay", "wait before the first retry", lambda each: durations.seconds(each, MS)),
-        ("multiplier", "growth of the wait", Node.number),
-        ("maxDelay", "longest wait", lambda each: durations.seconds(each, MS)),
-        ("jitter", "the wait varies by so much to both sides", lambda each: durations.seconds(each, MS)),
+    unit = MS
+    given = source.get("timeUnit")
+    if given is not None:
+        unit = _unit(given)
+        reading.note(given, MAPPED, "unit of the waits")
+    options: dict[str, float | None] = {}
+    for key, option, meaning in (
+        ("delay", "delay", "wait before the first retry"),
+        ("maxDelay", "max_delay", "longest wait"),
+        ("jitter", "jitter", "the wait varies by so much to both sides"),
+        ("timeout", "timeout", "no retry is begun that would start later after the first call; 0 is no limit"),
     ):
         found = source.get(key)
         if found is not None:
-            values[key] = convert(found)
+            options[option] = durations.seconds(found, unit)
             reading.note(found, MAPPED, meaning)
-    options = {"max_delay" if name == "maxDelay" else name: value for name, value in values.items()}
+    multiplier = source.get("multiplier")
+    if multiplier is not None:
+        options["multiplier"] = multiplier.number()
+        reading.note(multiplier, MAPPED, "growth of the wait")
+    options["timeout"] = options.get("timeout") or None
     return Retry.like(KIND, max_retries=count, **options)
+
+
+def _unit(node: Node) -> float:
+    word = node.text().rpartition(".")[2].upper()
+    if word not in UNITS:
+        node.refuse(f"must be one of {', '.join(UNITS)}, got {node.value!r}")
+    return UNITS[word]
 
 
 def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
@@ -107,6 +125,8 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
         spread = getattr(getattr(retry.backoff, "jitter", None), "jitter", law.first * law.spread)
         if spread:
             values["jitter"] = durations.milliseconds(spread)
+        if retry.max_duration not in (None, math.inf):
+            values["timeout"] = durations.milliseconds(retry.max_duration)
         lines.append(f"@Retryable({', '.join(f'{key} = {value}' for key, value in values.items())})")
     if bulkhead is not None:
         lines.append(f"@ConcurrencyLimit({bulkhead.max_concurrent})")

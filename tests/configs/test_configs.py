@@ -83,6 +83,19 @@ def test_resilience4j_is_read_with_its_own_semantics_and_order():
     assert config.notes["line"].notna().all()
 
 
+@pytest.mark.parametrize("state", ["FORCED_OPEN", "half_open", "DISABLED"])
+def test_initial_state_of_resilience4j_is_read_and_written(state):
+    """A breaker may begin open, disabled ..."""
+    config = configs.read(f"resilience4j.circuitbreaker.instances.orders.initialState={state}\n")
+    assert config.policy.flat()[0] == rl.CircuitBreaker.like("resilience4j", initial_state=state)
+    assert status_of(config, "initialState") == "mapped"
+    written = configs.write(config.policy, "resilience4j", "orders")
+    assert f"initialState: {state.upper()}" in written.text
+    assert configs.read(written.text).policy == config.policy
+    with pytest.raises(configs.ConfigError, match=r"initialState must be one of CLOSED, .* got 'AJAR'"):
+        configs.read("resilience4j.circuitbreaker.instances.orders.initialState=AJAR\n")
+
+
 def test_properties_say_the_same_as_yaml():
     """Dotted names with values."""
     config = configs.read("resilience4j.retry.instances.orders.max-attempts=5\n")
@@ -133,6 +146,22 @@ def test_annotations_of_spring_count_retries():
     assert (config.name, retry.max_retries) == ("find", 4)
     assert [retry.backoff.delays_of(4)] == [[0.1, 0.2, 0.4, 0.8]]
     assert limit.max_concurrent == 8
+
+
+def test_time_limit_and_unit_of_springs_annotation():
+    """The timeout ends the retries, and the unit is of every wait."""
+    annotation = "@Retryable(delay = 2, maxDelay = 8, timeout = 20, timeUnit = TimeUnit.SECONDS)"
+    config = configs.read(f"{annotation}\npublic Reply call(Request request) {{\n")
+    assert config.policy.flat()[0] == rl.Retry.like("spring", delay=2.0, max_delay=8.0, timeout=20.0)
+    assert [row.status for row in config.rows] == ["mapped"] * 4
+    written = configs.write(config.policy, "spring", "call")
+    assert "timeout = 20000" in written.text
+    assert configs.read(written.text).policy == config.policy
+    assert (
+        configs.read(annotation.replace("20", "0") + "\npublic Reply call() {\n").policy.flat()[0].max_duration is None
+    )
+    with pytest.raises(configs.ConfigError, match=r"timeUnit must be one of NANOSECONDS, .* got 'WEEKS'"):
+        configs.read("@Retryable(delay = 2, timeUnit = WEEKS)\npublic Reply call() {\n")
 
 
 def test_linkerd_retries_inside_its_limits_and_breaks_endpoints():

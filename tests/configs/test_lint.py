@@ -237,6 +237,19 @@ def test_the_command_converts_and_says_what_cannot_be_said(tmp_path, capsys):
     assert "CircuitBreaker" in notes
 
 
+def test_the_command_converts_the_ejection_of_hosts_where_the_library_has_one(tmp_path, capsys):
+    """Envoy's outlier detection becomes Istio's; for others it is said to be dropped."""
+    path = tmp_path / "envoy.yml"
+    path.write_text("{name: a, connect_timeout: 1s, outlier_detection: {consecutive_5xx: 3, interval: 4s}}")
+    assert main(["convert", str(path), "--to", "istio"]) == 0
+    text, notes = capsys.readouterr()
+    ejection = configs.read(text, "istio").ejection
+    assert (ejection.consecutive_errors, ejection.interval) == (3, 4.0)
+    assert "turns no replicas away" not in notes
+    assert main(["convert", str(path), "--to", "grpc"]) == 0
+    assert "dropped: ejection" in capsys.readouterr().err
+
+
 def test_the_command_does_not_convert_probes_into_a_policy(tmp_path, capsys):
     path = tmp_path / "pod.yml"
     path.write_text("containers: [{name: api, livenessProbe: {periodSeconds: 5}}]")
