@@ -120,7 +120,7 @@ def saga_gantt(result: SagaRunResult, ax: Axes | None = None, *, orders: Any = N
     ax.grid(visible=False, axis="y")
     reach(ax, x=(-0.06 * end, 1.04 * end or 1.0), y=(-0.7, len(shown) - 0.3))
     label(ax, "time since the order arrived (s)", "order")
-    legend(ax, handles=_gantt_handles())
+    legend(ax, handles=_gantt_handles(), ncols=3)
     return ax
 
 

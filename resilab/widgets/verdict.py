@@ -7,6 +7,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..lab.records import OUTCOMES
+
 GOOD, BAD, EVEN = "#1b7f5c", "#b3261e", "#75797e"
 _MORE_IS_BETTER = {"success"}
 _LESS_IS_BETTER = {"rejected", "timeout", "failure", "p50 of successes", "p99 of successes", "calls per request"}
@@ -94,8 +96,8 @@ def verdict_line(found: list[Change], against: str) -> str:
 
 
 def table(numbers: dict[str, str], kept: dict[str, str], evidence: dict[str, str] | None = None) -> str:
-    """Return the headline numbers as a table in HTML; columns in which all is zero are left out."""
-    names = [name for name in numbers if not all(_is_zero(row.get(name)) for row in (numbers, kept) if row)]
+    """Return the headline numbers as a table in HTML; outcomes that nobody had are left out."""
+    names = [name for name in numbers if name not in OUTCOMES or not all(map(_is_zero, _texts(name, numbers, kept)))]
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
 
     def row(title: str, texts: dict[str, str]) -> str:
@@ -107,6 +109,10 @@ def table(numbers: dict[str, str], kept: dict[str, str], evidence: dict[str, str
     return f'<table role="status" aria-label="headline numbers"><tr><td></td>{head}</tr>{rows}</table>'
 
 
-def _is_zero(text: str | None) -> bool:
-    figure = read_figure("0%" if text is None else text)
+def _texts(name: str, *rows: dict[str, str]) -> list[str]:
+    return [row[name] for row in rows if name in row]
+
+
+def _is_zero(text: str) -> bool:
+    figure = read_figure(text)
     return figure is not None and figure.value == 0 and figure.unit == "%"

@@ -67,7 +67,8 @@ def test_verdict_names_what_it_is_held_against():
 
 
 def test_columns_without_anything_are_left_out():
-    """A share that is zero in both rows takes no room."""
+    """An outcome that nobody had takes no room; a number that somebody asked for stays."""
+    assert "at the end" in table({"at the end": "0.0%"}, {})
     text = table({"success": "90.0%", "rejected": "0.0%", "timeout": "0.0%"}, {"success": "80.0%", "timeout": "1.0%"})
     assert "rejected" not in text
     assert "timeout" in text
