@@ -38,6 +38,13 @@ ENVOY = (
     _Key("interval", "interval", durations.positive, durations.proto, "time between sweeps"),
     _Key("base_ejection_time", "base_ejection_time", durations.positive, durations.proto, "time of a first ejection"),
     _Key("max_ejection_time", "max_ejection_time", durations.positive, durations.proto, "longest ejection"),
+    _Key(
+        "max_ejection_time_jitter",
+        "ejection_time_jitter",
+        durations.seconds,
+        durations.proto,
+        "by how much an ejection takes longer at most, by chance",
+    ),
     _Key("max_ejection_percent", "max_ejection_share", _percent, _in_percent, "share of the hosts that may be away"),
     _Key("always_eject_one_host", "always_ejects_one", Node.flag, bool, "one may go, whatever the share"),
     _Key("success_rate_minimum_hosts", "success_rate_replicas", Node.natural, int, "hosts that a comparison needs"),
@@ -60,7 +67,6 @@ ISTIO = (
     _Key("minHealthPercent", "panic_share", _percent, _in_percent, "with fewer left, all are used"),
 )
 _LOST = {
-    "max_ejection_time_jitter": "is not expressed: hosts come back at sweeps",
     "successful_active_health_check_uneject_host": "needs active health checks: see the probes of a fleet",
 }
 _ORIGIN = "every error counts, wherever it comes from"
@@ -72,14 +78,12 @@ def read_envoy(cluster: Node | None, reading: Reading) -> OutlierEjection | None
     if cluster is None or section is None:
         return None
     found = _plain(section, ENVOY, reading)
-    found["consecutive_errors"] = _in_a_row(
-        section, reading, ("consecutive_5xx", 5), ("consecutive_gateway_failure", 5), enforced=_enforced
-    )
-    if not _enforced(section, "success_rate", reading, 100):
-        found["success_rate_factor"] = None
+    found |= _in_a_row(section, reading, ("consecutive_5xx", 5), ("consecutive_gateway_failure", 5), enforced=_enforced)
+    compared = _enforced(section, "success_rate", reading, 1.0)
+    found |= {"success_rate_enforced": compared} if compared else {"success_rate_factor": None}
     _factor(section, found, reading)
-    if _enforced(section, "failure_percentage", reading, 0):
-        found["failure_share"] = 0.85
+    counted = _enforced(section, "failure_percentage", reading, 0.0)
+    found |= {"failure_share": 0.85, "failure_share_enforced": counted} if counted else {}
     threshold = section.get("failure_percentage_threshold")
     if threshold is not None:
         _say(reading, threshold, "failure_share" in found, "share of failures that is too many", "failure_percentage")
@@ -104,12 +108,12 @@ def read_istio(policy: Node | None, reading: Reading) -> OutlierEjection | None:
         return None
     found = _plain(section, ISTIO, reading)
 
-    def enforced(section: Node, what: str, reading: Reading, default: int) -> bool:
+    def enforced(section: Node, what: str, reading: Reading, default: float) -> float:
         node = section.get({"consecutive_5xx": "consecutive5xxErrors"}.get(what, "consecutiveGatewayErrors"))
-        return bool(default) if node is None else bool(node.whole())
+        return default if node is None else float(node.whole() > 0)
 
     names = ("consecutive5xxErrors", 5), ("consecutiveGatewayErrors", 5)
-    found["consecutive_errors"] = _in_a_row(section, reading, *names, enforced=enforced)
+    found |= _in_a_row(section, reading, *names, enforced=enforced)
     _rest(section, reading)
     return OutlierEjection.like("istio", **found)
 
@@ -130,34 +134,33 @@ def _in_a_row(
     every: tuple[str, int],
     gateway: tuple[str, int],
     *,
-    enforced: Callable[[Node, str, Reading, int], bool],
-) -> int:
+    enforced: Callable[[Node, str, Reading, float], float],
+) -> dict[str, Any]:
     """Return how many errors in a row turn a host away: of any kind, or of a gateway where that comes first."""
     counts = []
     for (name, default), what, usual in (
-        (every, "consecutive_5xx", 100),
-        (gateway, "consecutive_gateway_failure", 0),
+        (every, "consecutive_5xx", 1.0),
+        (gateway, "consecutive_gateway_failure", 0.0),
     ):
         node = section.get(name)
         count = default if node is None else node.natural()
-        is_on = enforced(section, what, reading, usual) and count > 0
+        share = enforced(section, what, reading, usual)
+        is_on = share > 0 and count > 0
         if is_on:
-            counts.append(count)
+            counts.append((count, share))
         if node is not None:
             words = "errors in a row" if usual else "every error counts as one of a gateway"
             _say(reading, node, is_on, words, what, MAPPED if usual else APPROXIMATED)
-    return min(counts, default=0)
+    count, share = min(counts, default=(0, 1.0))
+    return {"consecutive_errors": count, "consecutive_enforced": share}
 
 
-def _enforced(section: Node, what: str, reading: Reading, default: int) -> bool:
+def _enforced(section: Node, what: str, reading: Reading, default: float) -> float:
     node = section.get(f"enforcing_{what}")
     if node is None:
-        return bool(default)
-    share = _percent(node)
-    whole = share in (0.0, 1.0)
-    meaning = "whether it ejects" if whole else "ejects always here, and not by chance"
-    reading.note(node, MAPPED if whole else APPROXIMATED, meaning)
-    return share > 0
+        return default
+    reading.note(node, MAPPED, "in how many of a hundred cases it ejects")
+    return _percent(node)
 
 
 def _factor(section: Node, found: dict[str, Any], reading: Reading) -> None:
@@ -185,21 +188,28 @@ def written_envoy(ejection: OutlierEjection) -> tuple[dict[str, Any], dict[str, 
     section = _written(ejection, usual, ENVOY)
     if ejection.consecutive_errors:
         section["consecutive_5xx"] = ejection.consecutive_errors
+        section |= _enforcing("consecutive_5xx", ejection.consecutive_enforced)
     else:
         section["enforcing_consecutive_5xx"] = 0
     if ejection.success_rate_factor is None:
         section["enforcing_success_rate"] = 0
     elif ejection.success_rate_factor != usual.success_rate_factor:
         section["success_rate_stdev_factor"] = round(1000 * ejection.success_rate_factor)
+    if ejection.success_rate_factor is not None:
+        section |= _enforcing("success_rate", ejection.success_rate_enforced)
     if ejection.failure_share is not None:
         section |= {"failure_percentage_threshold": _in_percent(ejection.failure_share)}
-        section |= {"enforcing_failure_percentage": 100}
+        section |= {"enforcing_failure_percentage": _in_percent(ejection.failure_share_enforced)}
     balancer: dict[str, Any] = {}
     if ejection.panic_share != usual.panic_share:
         balancer["healthy_panic_threshold"] = {"value": durations.plain(100 * ejection.panic_share)}
     if ejection.update_delay != usual.update_delay:
         balancer["update_merge_window"] = durations.proto(ejection.update_delay)
     return section, balancer
+
+
+def _enforcing(what: str, share: float) -> dict[str, int]:
+    return {} if share == 1 else {f"enforcing_{what}": _in_percent(share)}
 
 
 def written_istio(ejection: OutlierEjection) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import simpy
 
 from ..engine import Steps, start
+from ..randomness import KeyedDraws
 from ..validation import Count, Natural, NonNegative, Positive, Ratio, Share, Spec, one_of
 
 CONSECUTIVE, SUCCESS_RATE, FAILURE_SHARE = "consecutive errors", "success rate", "failure share"
@@ -49,6 +50,10 @@ class OutlierEjection(Spec):
         failure_share_replicas: As above.
         failure_share_calls: As above.
         panic_share: Below this share of replicas that are not away, all are used; 0 never.
+        ejection_time_jitter: Each ejection takes up to so many seconds longer, by chance.
+        consecutive_enforced: Share of the times that errors in a row turn a replica away, by chance.
+        success_rate_enforced: As above, of a share of successes that is too low.
+        failure_share_enforced: As above, of a share of failures that is too high.
         update_delay: A change that comes within so many seconds of another one reaches the
             balancer after so many seconds only: it goes on sending to a replica that went.
 
@@ -72,6 +77,10 @@ class OutlierEjection(Spec):
     failure_share_replicas: Count = 5
     failure_share_calls: Count = 50
     panic_share: Ratio = 0.5
+    ejection_time_jitter: NonNegative = 0.0
+    consecutive_enforced: Ratio = 1.0
+    success_rate_enforced: Ratio = 1.0
+    failure_share_enforced: Ratio = 1.0
     update_delay: NonNegative = 0.0
 
     @classmethod
@@ -117,7 +126,12 @@ class LiveEjection:
     """
 
     def __init__(
-        self, spec: OutlierEjection, env: simpy.Environment, fleet: Balanced, is_over: Callable[[], bool] | None
+        self,
+        spec: OutlierEjection,
+        env: simpy.Environment,
+        fleet: Balanced,
+        is_over: Callable[[], bool] | None,
+        draws: KeyedDraws,
     ) -> None:
         self.spec = spec
         self.env = env
@@ -125,6 +139,14 @@ class LiveEjection:
         self.rows: list[Ejected] = []
         self._fleet = fleet
         self._is_over = is_over
+        self._draws = draws
+        self._chances = 0  # draws so far
+        self._enforced = {
+            CONSECUTIVE: spec.consecutive_enforced,
+            SUCCESS_RATE: spec.success_rate_enforced,
+            FAILURE_SHARE: spec.failure_share_enforced,
+        }
+        self._longer: dict[int, float] = {}  # replica to the seconds by which its ejection takes longer
         self._now_away: dict[int, int] = {}  # replica to its row
         self._errors: dict[int, int] = {}  # in a row
         self._times: dict[int, int] = {}  # how often it went, less the sweeps in which it was here
@@ -159,6 +181,9 @@ class LiveEjection:
         members = self._fleet.member_numbers()
         if replica in self._now_away or len(self._now_away) >= self.spec.most_of(len(members)):
             return
+        if self._chance() >= self._enforced[reason]:
+            return
+        self._longer[replica] = self.spec.ejection_time_jitter * self._chance()
         times, base = self._times.get(replica, 0), self.spec.base_ejection_time
         if times * base < max(self.spec.max_ejection_time, base) + base:
             self._times[replica] = times + 1
@@ -166,6 +191,10 @@ class LiveEjection:
         self.rows.append(Ejected(replica, self.env.now, math.nan, reason))
         self._tell()
         self._fleet.ejections_changed(replica, f"ejected: {reason}")
+
+    def _chance(self) -> float:
+        self._chances += 1
+        return self._draws(self._chances)
 
     def _come_back(self, replica: int) -> None:
         row = self._now_away.pop(replica)
@@ -218,7 +247,7 @@ class LiveEjection:
 
     def _stay(self, replica: int) -> float:
         longest = max(self.spec.max_ejection_time, self.spec.base_ejection_time)
-        return min(self.spec.base_ejection_time * self._times[replica], longest)
+        return min(self.spec.base_ejection_time * self._times[replica], longest) + self._longer[replica]
 
     def _outliers(self, counts: dict[int, list[int]]) -> list[int]:
         """Return the replicas whose share of successes is too far below the mean."""

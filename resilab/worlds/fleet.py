@@ -168,7 +168,8 @@ class LiveFleet:
     def _begin(self) -> Steps:
         self.replicas = [Replica(self, number) for number in range(self.spec.replicas)]
         if self.spec.ejection is not None:
-            self.ejection = LiveEjection(self.spec.ejection, self.env, self, self.is_over)
+            draws = KeyedDraws(self.seed, f"{self.spec.name}/ejection", uniform)
+            self.ejection = LiveEjection(self.spec.ejection, self.env, self, self.is_over, draws)
         for replica in self.replicas:
             replica.pod = self.spec.pod.bind(
                 self.env,

@@ -506,14 +506,31 @@ def test_outlier_detection_that_ejects_nobody_is_a_trap():
     """Gateway failures and a percentage of failures are counted, and do nothing unless they are enforced."""
     lines = "{consecutive_gateway_failure: 2, failure_percentage_threshold: 50, max_ejection_time_jitter: 1s}"
     config = configs.read(ENVOY.replace("{consecutive_5xx: 3}", lines), name="orders")
-    assert config.ejection == OutlierEjection.like("envoy")
+    assert config.ejection == OutlierEjection.like("envoy", ejection_time_jitter=1.0)
     traps = {row.key.rpartition(".")[2] for row in config.rows if row.is_trap}
     assert {"consecutive_gateway_failure", "failure_percentage_threshold"} <= traps
-    assert status_of(config, "max_ejection_time_jitter") == "dropped"
+    assert status_of(config, "max_ejection_time_jitter") == "mapped"
     lines = "{consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100, enforcing_success_rate: 0}"
     config = configs.read(ENVOY.replace("{consecutive_5xx: 3}", lines), name="orders")
     assert config.ejection == OutlierEjection.like("envoy", consecutive_errors=2, success_rate_factor=None)
     assert status_of(config, "outlier_detection.consecutive_gateway_failure") == "approximated"
+
+
+def test_ejection_by_chance_is_read_and_written():
+    """In so many of a hundred cases."""
+    lines = (
+        "{enforcing_consecutive_5xx: 30, enforcing_success_rate: 60, success_rate_stdev_factor: 1500, "
+        "enforcing_failure_percentage: 45, max_ejection_time_jitter: 2.5s}"
+    )
+    config = configs.read(ENVOY.replace("{consecutive_5xx: 3}", lines), name="orders")
+    wanted = OutlierEjection.like(
+        "envoy", consecutive_enforced=0.3, success_rate_enforced=0.6, success_rate_factor=1.5, failure_share=0.85,
+        failure_share_enforced=0.45, ejection_time_jitter=2.5,
+    )  # fmt: skip
+    assert config.ejection == wanted
+    assert {row.status for row in config.rows if "outlier_detection" in row.key} == {"mapped"}
+    written = configs.write(rl.Timeout(1.0), "envoy", ejection=wanted)
+    assert configs.read(written.text, "envoy").ejection == wanted
 
 
 def test_ejection_of_a_library_without_replicas_is_refused():

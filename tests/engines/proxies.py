@@ -11,11 +11,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 import resilab as rl
 
@@ -33,6 +36,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, answers, seconds):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers, self.seconds, self.count, self.lock = answers, seconds, 0, threading.Lock()
+        self.times: list[float] = []
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
 
@@ -43,6 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             succeeds = self.server.answers(self.server.count)
             self.server.count += 1
+            self.server.times.append(time.monotonic())
         time.sleep(self.server.seconds)
         self.send_response(200 if succeeds else 503)
         self.send_header("Content-Length", "0")
@@ -68,12 +73,51 @@ def envoy_plays(
     seconds: float = 0.0,
 ) -> tuple[int, int]:
     """Play calls through a real Envoy with a configuration of the lab; return attempts and successes."""
+    document = yaml.safe_load(text)
+    with _envoy(document, [_Server(answers, seconds)], folder) as (servers, port, _):
+        with ThreadPoolExecutor(at_once) as pool:
+            statuses = list(pool.map(lambda _: _status(port), range(calls)))
+        return servers[0].count, statuses.count(200)
+
+
+class Hosts(NamedTuple):
+    """What a fleet behind Envoy has seen.
+
+    Attributes:
+        successes: Calls that were answered with 200.
+        ejections: How often a host was turned away.
+        times: Of each host, the seconds of its calls since the first call of all.
+    """
+
+    successes: int
+    ejections: int
+    times: list[list[float]]
+
+
+def envoy_fleet_plays(text: str, hosts: int, broken: int, calls: int, pause: float, folder: Path) -> Hosts:
+    """Play calls, one after the other, through a real Envoy to hosts of which the first ones answer 503."""
+    servers = [_Server(lambda _, works=number >= broken: works, 0.0) for number in range(hosts)]
+    with _envoy(yaml.safe_load(text), servers, folder) as (_, port, admin):
+        statuses, began = [], time.monotonic()
+        for number in range(calls):
+            time.sleep(max(0.0, began + number * pause - time.monotonic()))
+            statuses.append(_status(port))
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/stats?filter=ejections_enforced_total") as reply:
+            ejections = int(reply.read().split(b":")[1])
+    return Hosts(statuses.count(200), ejections, [[time - began for time in server.times] for server in servers])
+
+
+@contextmanager
+def _envoy(document: Any, servers: list[_Server], folder: Path) -> Iterator[tuple[list[_Server], int, int]]:
+    """Run Envoy in front of servers; give these, its port and that of its statistics."""
     assert ENVOY is not None
-    server, port = _Server(answers, seconds), _free_port()
-    text = text.replace("port_value: 10000", f"port_value: {port}")
-    text = text.replace("port_value: 8080", f"port_value: {server.server_port}")
+    port, admin = _free_port(), _free_port()
+    resources = document["static_resources"]
+    resources["listeners"][0]["address"] = _address(port)
+    hosts = [{"endpoint": {"address": _address(server.server_port)}} for server in servers]
+    resources["clusters"][0]["load_assignment"]["endpoints"] = [{"lb_endpoints": hosts}]
     path = folder / "envoy.yaml"
-    path.write_text(text)
+    path.write_text(yaml.safe_dump(document | {"admin": {"address": _address(admin)}}))
     command = [ENVOY, "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "off"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -82,22 +126,25 @@ def envoy_plays(
                 if not probe.connect_ex(("127.0.0.1", port)):
                     break
             time.sleep(0.1)
-
-        def call(_: int) -> int:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as reply:
-                    return int(reply.status)
-            except urllib.error.HTTPError as error:
-                return error.code
-
-        with ThreadPoolExecutor(at_once) as pool:
-            statuses = list(pool.map(call, range(calls)))
-        return server.count, sum(status == 200 for status in statuses)
+        yield servers, port, admin
     finally:
         process.terminate()
         process.wait(60)
-        server.shutdown()
-        server.server_close()
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _status(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def grpc_plays(text: str, calls: int, *, answers: Answers = lambda number: False) -> tuple[int, int]:

@@ -12,13 +12,14 @@ import importlib.metadata
 import json
 import random
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import resilab as rl
 from resilab import configs
 
-from .proxies import envoy_plays, grpc_plays
+from .proxies import envoy_fleet_plays, envoy_plays, grpc_plays
 
 TABLE = Path(__file__).parents[1] / "data" / "engines.json"
 NO_LIMIT = 2**32 - 1
@@ -118,6 +119,43 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
+CALLS, PAUSE = 200, 0.0235
+FLEETS: list[tuple[int, int, dict[str, Any]]] = [
+    (5, 1, {}),
+    (5, 1, {"always_ejects_one": True}),
+    (10, 1, {}),
+    (10, 2, {}),
+    (4, 3, {"max_ejection_share": 0.5}),
+    (4, 3, {"max_ejection_share": 1.0}),
+    (4, 3, {"max_ejection_share": 1.0, "panic_share": 0.0}),
+    (2, 2, {"max_ejection_share": 1.0, "panic_share": 0.0}),
+    (10, 3, {"max_ejection_share": 1.0}),
+]
+"""Hosts, how many of them answer 503, and what their outlier detection has other than by default."""
+PAUSES = {"max_ejection_share": 0.5, "interval": 1.0, "base_ejection_time": 2.0, "max_ejection_time": 6.0}
+
+
+def record_fleet(hosts: int, broken: int, changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Play calls to a fleet whose first hosts are broken; return its row of the table."""
+    seen = envoy_fleet_plays(_ejecting(changes), hosts, broken, CALLS, PAUSE, folder)
+    per_host = sorted(map(len, seen.times))
+    row = {"hosts": hosts, "broken": broken, "changes": changes, "calls": CALLS, "pause": PAUSE}
+    return row | {"successes": seen.successes, "calls_of_hosts": per_host, "ejections": seen.ejections}
+
+
+def record_pauses(folder: Path) -> dict[str, Any]:
+    """Return how long the broken one of three hosts was left in peace, from when on."""
+    calls, pause = 900, 0.0334
+    times = envoy_fleet_plays(_ejecting(PAUSES), 3, 1, calls, pause, folder).times[0]
+    rests = [(round(one, 2), round(other - one, 2)) for one, other in pairwise(times) if other - one > 0.5]
+    return {"hosts": 3, "broken": 1, "changes": PAUSES, "calls": calls, "pause": pause, "rests": rests}
+
+
+def _ejecting(changes: dict[str, Any]) -> str:
+    ejection = rl.fleet.OutlierEjection.like("envoy", **changes)
+    return configs.write(rl.Timeout(15.0), "envoy", "orders", ejection=ejection).text
+
+
 def record(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Play a case for real; return its row of the table."""
     kind, failure_rate = case.get("kind", "envoy"), case.get("failure_rate", 1.0)
@@ -142,7 +180,13 @@ def main() -> None:
         for case in CASES:
             rows.append(record(case, Path(folder)))
             print(*(rows[-1][name] for name in ("engine", "case", "calls", "attempts", "successes")), flush=True)
-    TABLE.write_text(json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        fleets = [record_fleet(*fleet, Path(folder)) for fleet in FLEETS]
+        for fleet in fleets:
+            print(*fleet.values(), flush=True)
+        pauses = record_pauses(Path(folder))
+        print(pauses["rests"])
+    table = {"versions": versions, "rows": rows, "fleets": fleets, "pauses": pauses}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
