@@ -11,7 +11,7 @@ from ..health.pod import KubernetesPod
 from ..resilience.base import Policy
 from ..resilience.policy import ResiliencePolicy
 from ..worlds.ejection import OutlierEjection
-from .documents import Node
+from .documents import Node, spelled_plainly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,22 +130,22 @@ class Reading:
         """Note as dropped what no reader has asked for, each with its reason."""
         if section is None:
             return
-        known = {name.replace("-", "").lower(): reason for name, reason in reasons.items()}
+        known = {spelled_plainly(name): reason for name, reason in reasons.items()}
         for node in section.fields.values():
             if not node.is_read:
                 node.is_read = True
-                reason = known.get(node.name.replace("-", "").replace("_", "").lower(), otherwise)
-                self.note(node, DROPPED, reason)
+                self.note(node, DROPPED, known.get(spelled_plainly(node.name), otherwise))
 
     def drop_leaves(self, document: Node, reasons: Mapping[str, str], otherwise: str) -> None:
         """Note as dropped each plain value of a document that no reader has asked for, by the nearest reason."""
         noted = {row.key for row in self.rows}
+        known = {spelled_plainly(name): reason for name, reason in reasons.items()}
         for node in document.leaves():
             if node.is_read or node.path in noted:
                 continue
             node.is_read = True
-            names = re.split(r"[.\[\]]+", node.path)
-            self.note(node, DROPPED, next((reasons[name] for name in reversed(names) if name in reasons), otherwise))
+            names = map(spelled_plainly, reversed(re.split(r"[.\[\]]+", node.path)))
+            self.note(node, DROPPED, next((known[name] for name in names if name in known), otherwise))
 
 
 def written(spec: Policy, keys: Iterable[Key]) -> dict[str, Any]:

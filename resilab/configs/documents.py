@@ -56,9 +56,9 @@ class Node:
         Case, hyphens and underscores do not matter, as in Spring's relaxed binding and
         in the two spellings of Envoy's fields.
         """
-        wanted = {_plain(name) for name in names}
+        wanted = {spelled_plainly(name) for name in names}
         for name, node in self.fields.items():
-            if _plain(name) in wanted:
+            if spelled_plainly(name) in wanted:
                 node.is_read = True
                 return node
         return None
@@ -137,10 +137,11 @@ class Node:
 
     def has(self, name: str) -> bool:
         """Whether a node below has this name; it is not marked as read."""
-        return any(_plain(each) == _plain(name) for each in self.fields)
+        return any(spelled_plainly(each) == spelled_plainly(name) for each in self.fields)
 
 
-def _plain(name: str) -> str:
+def spelled_plainly(name: str) -> str:
+    """Return a name without what does not matter in it: case, hyphens and underscores."""
     return name.replace("-", "").replace("_", "").lower()
 
 

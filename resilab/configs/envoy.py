@@ -47,7 +47,7 @@ ADVICE = {
 }
 REASONS = {
     "hedge_policy": "does nothing without hedge_on_per_try_timeout and a per_try_timeout",
-    "hedge_on_per_try_timeout": "is read beside the retry_policy of a route, and nowhere else",
+    "hedge_on_per_try_timeout": "is read beside a retry_policy",
     "initial_requests": "is not implemented in Envoy",
     "additional_request_chance": "is not implemented in Envoy",
     "retry_host_predicate": "chooses among hosts, of which there is one here",
@@ -56,12 +56,17 @@ REASONS = {
     "rate_limited_retry_back_off": "waits as a rate-limited answer says; answers say nothing here",
     "typed_extension_protocol_options": "is about protocols: it decides only whether requests share a connection",
     "idle_timeout": "ends idle streams; no answer here is idle",
-    "max_stream_duration": "is not expressed; the route's timeout is",
+    "stream_idle_timeout": "ends idle streams; no answer here is idle so long",
+    "request_timeout": "limits how long a request takes to arrive; here it is there at once",
+    "request_headers_timeout": "limits how long a request takes to arrive; here it is there at once",
+    "delay": "is a fault: give it to the service, as a Slowdown or in its latency",
+    "abort": "is a fault: give it to the service, as its failure_rate or Errors",
+    "response_rate_limit": "slows the bytes of an answer; answers have no length here",
     "connect_timeout": "is not expressed: connecting takes no time here",
     "adaptive_concurrency": "has no policy here; bulkhead(max_requests) is a fixed limit",
     "health_checks": "belong to a fleet of replicas, not to a policy",
     "track_remaining": "is about statistics, and changes no call",
-    "typed_per_filter_config": "sets a filter for this route alone, which is not read: see http_filters",
+    "typed_per_filter_config": "sets a filter that is no policy here, or is not in http_filters",
     "budget_interval": "is not expressed: only what is active counts",
 }
 CLUSTER = ("circuit_breakers", "outlier_detection", "lb_policy", "load_assignment")
@@ -104,18 +109,25 @@ def read(document: Node, name: str, reading: Reading) -> Config:
     routes = [route for route in _routes(document) if name in _targets(route)] or _fragments(document)
     route = next((each for each in routes if any(map(each.has, ("retry_policy", "timeout")))), None)
     route = route or (routes[0] if routes else None)
-    for other in routes:
+    for other in _routes(document):
         if other is not route:
-            reading.note(other, DROPPED, "is another route to this cluster")
+            cause = "is another route to this cluster" if name in _targets(other) else "is a route to another cluster"
+            reading.note(other, DROPPED, cause)
             mark(other)
-    cluster = next((each for each in _clusters(document) if _text(each, "name") == name), None)
-    parts: list[Policy] = [*filters_of(_manager(document, route), reading)]
+    clusters = _clusters(document)
+    cluster = next((each for each in clusters if _text(each, "name") == name), None)
+    for each in clusters if cluster is not None else ():
+        if each is not cluster:
+            reading.note(each, DROPPED, "is another cluster")
+            mark(each)
+    manager, owners = _manager(document, route), _owners(document, route)
+    parts: list[Policy] = [*filters_of(manager, _filters_of_route(owners), reading)]
     limits, allowance = _limits(cluster, reading)
     if route is not None:
-        total = _total(route, reading)
+        total = _total(route, manager, reading)
         if total is not None:
             parts.append(Timeout(total))
-        retry, limit = _retry(route, _shared_retry_policy(document, route), allowance, total, reading)
+        retry, limit = _retry(route, owners, allowance, total, reading)
         parts += [*retry, *limits, *limit]
     else:
         parts += limits
@@ -168,34 +180,58 @@ def _text(node: Node, name: str) -> str:
     return "service" if found is None else found.text()
 
 
-def _shared_retry_policy(document: Node, route: Node) -> Node | None:
-    """Return the retry policy of the virtual host, which holds for routes without one."""
+def _owners(document: Node, route: Node | None) -> list[Node]:
+    """Return what a route's action stands in: the entry of the route, and its virtual host."""
     for host in document.walk():
-        if host.has("routes") and host.has("retry_policy") and any(each is route for each in _routes(host)):
-            return host.get("retry_policy")
-    return None
+        routes = host.get("routes") if route is not None and host.has("routes") else None
+        for entry in routes.items if routes is not None else ():
+            if entry.get("route") is route:
+                return [entry, host]
+    return []
+
+
+def _nearest(owners: list[Node], *names: str) -> Node | None:
+    """Return what the names lead to from the first of the owners that has the first one."""
+    owner = next((each for each in owners if each.has(names[0])), None)
+    return None if owner is None else owner.at(*names)
+
+
+def _filters_of_route(owners: list[Node]) -> dict[str, Node]:
+    """Return the configurations of filters that a route has of its own, by the filter's name."""
+    found: dict[str, Node] = {}
+    for owner in reversed(owners):
+        section = owner.get("typed_per_filter_config")
+        found |= {} if section is None else section.fields
+    return found
 
 
 # Routes
 
 
-def _total(route: Node, reading: Reading) -> float | None:
+def _total(route: Node, manager: Node, reading: Reading) -> float | None:
+    """Return the time limit of all tries: the timeout, or the longest life of a stream if that is shorter."""
+    limits = []
     node = route.get("timeout")
-    if node is None:
-        if route.has("cluster") or route.has("weighted_clusters"):
-            reading.rows.append(Note("timeout", "15s", MAPPED, "time limit of all tries: Envoy's default", route.line))
-            return 15.0
-        return None
-    value = durations.seconds(node)
-    reading.note(node, MAPPED, "time limit of all tries" if value else "no time limit")
-    return value or None
+    if node is not None:
+        limits.append(durations.seconds(node))
+        reading.note(node, MAPPED, "time limit of all tries" if limits[0] else "no time limit")
+    elif route.has("cluster") or route.has("weighted_clusters"):
+        reading.rows.append(Note("timeout", "15s", MAPPED, "time limit of all tries: Envoy's default", route.line))
+        limits.append(15.0)
+    of_all = manager.get("common_http_protocol_options") if manager.has("http_filters") else None
+    name = "max_stream_duration"
+    life = route.at(name, name) or (None if of_all is None else of_all.get(name))
+    if life is not None:
+        limits.append(durations.seconds(life))
+        reading.note(life, MAPPED, "time limit of all tries, too" if limits[-1] else "no time limit")
+    return min(filter(None, limits), default=None)
 
 
 def _retry(
-    route: Node, shared: Node | None, allowance: dict[str, Any], total: float | None, reading: Reading
+    route: Node, owners: list[Node], allowance: dict[str, Any], total: float | None, reading: Reading
 ) -> tuple[list[Policy], list[Policy]]:
-    """Return the retry, and the time limit of each try."""
-    section = route.get("retry_policy") or shared
+    """Return the retry, and the time limit of each try; both may be those of the virtual host."""
+    section = _nearest([route, *owners], "retry_policy")
     if section is None:
         return [], []
     conditions = section.get("retry_on")
@@ -211,18 +247,20 @@ def _retry(
         reading.note(codes, APPROXIMATED, "errors have no status here: an error of the service is one of them")
         mark(codes)
     limit = _per_try(section.get("per_try_timeout"), total, reading)
-    hedges = route.at("hedge_policy", "hedge_on_per_try_timeout")
+    hedges = _nearest([route, *owners], "hedge_policy", "hedge_on_per_try_timeout")
     if hedges is not None and hedges.flag() and limit:
-        options["hedge_after"], limit = limit[0].seconds, []
+        options["hedge_after"], limit = limit, None
         reading.note(hedges, MAPPED, "a try that reaches its limit goes on beside its retry")
     elif hedges is not None:
         reading.note(hedges, MAPPED, REASONS["hedge_policy"] if hedges.flag() else "is off", is_trap=hedges.flag())
+    idle = _idle(section.get("per_try_idle_timeout"), reading)
+    each_try = [Timeout(min(filter(None, (limit, idle))))] if limit or idle else []
     if conditions is None or not conditions.text().strip():
         place = section if conditions is None else conditions
         reading.note(place, MAPPED, "without retry_on Envoy retries nothing", is_trap=True)
-        return [], [*limit]
+        return [], [*each_try]
     options["retry_on"] = errors_of(conditions, statuses, reading)
-    return [Retry.like(KIND, **options, **allowance)], [*limit]
+    return [Retry.like(KIND, **options, **allowance)], [*each_try]
 
 
 def _back_off(node: Node | None, options: dict[str, Any], reading: Reading) -> None:
@@ -244,15 +282,23 @@ def _back_off(node: Node | None, options: dict[str, Any], reading: Reading) -> N
         longest.refuse(f"must be >= base_interval, got {longest.value!r}")
 
 
-def _per_try(node: Node | None, total: float | None, reading: Reading) -> list[Timeout]:
+def _per_try(node: Node | None, total: float | None, reading: Reading) -> float | None:
     if node is None:
-        return []
+        return None
     value = durations.seconds(node)
     if value and total is not None and value >= total:
         reading.note(node, APPROXIMATED, "is not below the route's timeout, and ignored by Envoy", is_trap=True)
-        return []
+        return None
     reading.note(node, MAPPED, "time limit of each try" if value else "no time limit of each try")
-    return [Timeout(value)] if value else []
+    return value or None
+
+
+def _idle(node: Node | None, reading: Reading) -> float | None:
+    """Return the time limit of the silence of a try."""
+    if node is None:
+        return None
+    reading.note(node, APPROXIMATED, "time limit of each try, too: an answer here comes all at once, after silence")
+    return durations.seconds(node) or None
 
 
 def errors_of(node: Node, statuses: list[int], reading: Reading) -> Any:

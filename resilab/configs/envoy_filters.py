@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..resilience.adaptive_throttle import AdaptiveThrottle
@@ -13,16 +13,31 @@ from .config import APPROXIMATED, DROPPED, MAPPED, Reading
 from .documents import Node
 
 
-def filters_of(document: Node, reading: Reading) -> Iterator[Policy]:
-    """Yield the policies that HTTP filters are, the outermost first, and note their keys."""
+def filters_of(document: Node, own: Mapping[str, Node], reading: Reading) -> Iterator[Policy]:
+    """Yield the policies that HTTP filters are, the outermost first, and note their keys.
+
+    Args:
+        document: Where the filters are.
+        own: What a route sets for itself, by the filter's name.
+        reading: Takes the notes.
+    """
     for filters in document.find("http_filters"):
         for each in filters.items:
-            config, kind, disabled = each.get("typed_config"), each.at("typed_config", "@type"), each.get("disabled")
+            name, disabled, config = each.get("name"), each.get("disabled"), each.get("typed_config")
+            mine = None if name is None else own.get(name.text())
+            if mine is not None:
+                if config is not None:
+                    reading.note(config, DROPPED, "is replaced for this route: typed_per_filter_config")
+                    mark(config)
+                mine.is_read = True
+                inner = mine.get("config")
+                disabled, config = mine.get("disabled") or disabled, mine if inner is None else inner
+            kind = None if config is None else config.get("@type")
             if config is None or kind is None:
                 continue
             if disabled is not None and disabled.flag():
-                reading.note(each, DROPPED, "is disabled")
-                mark(each)
+                reading.note(disabled, DROPPED, "is disabled")
+                mark(config)
             elif kind.text().endswith("LocalRateLimit"):
                 yield from _rate_limit(config, reading)
             elif kind.text().endswith("AdmissionControl"):

@@ -152,13 +152,88 @@ def test_a_cluster_of_a_discovery_file_is_told_by_any_of_its_keys():
     assert (config.kind, config.name, config.policy.flat()) == ("envoy", "orders", (rl.Bulkhead(1024, max_queue=0),))
 
 
-def test_a_filter_for_one_route_is_said_not_to_be_read():
-    limit = "typed_per_filter_config: {envoy.filters.http.local_ratelimit: {token_bucket: {max_tokens: 5}}}"
-    config = configs.read(
-        ENVOY.replace("- match: {prefix: /orders}", f"- match: {{prefix: /orders}}\n                {limit}"),
-        name="orders",
-    )
-    assert "for this route alone" in next(row.meaning for row in config.rows if row.key.endswith("max_tokens"))
+LIMIT = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+FILTER = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
+ON = "{default_value: {numerator: 100}}"
+OWN = [rl.RateLimiter.like("envoy", max_tokens=5, tokens_per_fill=1, fill_interval=1.0)]
+BUCKET = f"token_bucket: {{max_tokens: 5, fill_interval: 1s}}, filter_enabled: {ON}, filter_enforced: {ON}"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (f'{{"@type": {LIMIT}, {BUCKET}}}', OWN),
+        (
+            f'{{"@type": {FILTER}, config: {{"@type": {LIMIT}, {BUCKET}}}}}',
+            OWN,
+        ),
+        (f'{{"@type": {FILTER}, disabled: true}}', []),
+    ],
+)
+def test_what_a_route_or_its_host_sets_for_a_filter_replaces_it(config, expected):
+    """The route comes before its virtual host; other routes keep the filter of all."""
+    own = f"typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {config}}}"
+    usual = rl.RateLimiter.like("envoy", max_tokens=50, tokens_per_fill=10, fill_interval=0.5)
+    of_route = ENVOY.replace("- match: {prefix: /orders}", f"- match: {{prefix: /orders}}\n                {own}")
+    for text, stock in (
+        (of_route, [usual]),
+        (ENVOY.replace("- name: shop", f"- name: shop\n              {own}"), expected),
+    ):
+        for name, limits in (("orders", expected), ("stock", stock)):
+            found = configs.read(text, name=name)
+            assert [part for part in found.policy.flat() if isinstance(part, rl.RateLimiter)] == limits
+        replaced = [
+            row for row in configs.read(text, name="orders").rows if "is replaced for this route" in row.meaning
+        ]
+        assert len(replaced) == 1
+
+
+def test_a_hedge_policy_of_the_virtual_host_holds_for_its_routes():
+    """As its retry policy does, and as long as the route has none."""
+    policy = "retry_policy: {retry_on: 5xx, num_retries: 4, per_try_timeout: 0.3s}"
+    text = ENVOY.replace('retry_policy: {retry_on: "5xx", num_retries: 4}', policy)
+    text = text.replace("- name: shop", "- name: shop\n              hedge_policy: {hedge_on_per_try_timeout: true}")
+    for name, after in (("orders", 0.8), ("stock", 0.3)):
+        parts = configs.read(text, name=name).policy.flat()
+        (retry,) = [part for part in parts if isinstance(part, rl.Retry)]
+        assert retry.hedge_after == after
+        assert [part.seconds for part in parts if isinstance(part, rl.Timeout)] == [
+            {"orders": 3.0, "stock": 15.0}[name]
+        ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "total", "each"),
+    [
+        ({"timeout: 3s": "timeout: 3s\n                  max_stream_duration: {max_stream_duration: 2s}"}, 2.0, 0.8),
+        ({"timeout: 3s": "timeout: 0s\n                  max_stream_duration: {max_stream_duration: 20s}"}, 20.0, 0.8),
+        ({"stat_prefix": "common_http_protocol_options: {max_stream_duration: 1.5s}\n          stat_prefix"}, 1.5, 0.8),
+        ({"num_retries: 2": "num_retries: 2\n                    per_try_idle_timeout: 0.1s"}, 3.0, 0.1),
+        ({"per_try_timeout: 0.8s": "per_try_idle_timeout: 0.4s"}, 3.0, 0.4),
+    ],
+)
+def test_life_of_a_stream_and_its_silence_are_limits_too(changed, total, each):
+    """The shorter of two limits counts."""
+    text = ENVOY
+    for before, after in changed.items():
+        text = text.replace(before, after)
+    limits = [part.seconds for part in configs.read(text, name="orders").policy.flat() if isinstance(part, rl.Timeout)]
+    assert limits == [total, each]
+
+
+def test_faults_other_routes_and_other_clusters_are_called_what_they_are():
+    """Nothing that changes calls is said to change none."""
+    fault = "{delay: {fixed_delay: 1s, percentage: {numerator: 5}}, abort: {http_status: 503}}"
+    name = "envoy.filters.http.fault"
+    text = ENVOY.replace("http_filters:", f"http_filters:\n          - name: {name}\n            typed_config: {fault}")
+    config = configs.read(text, name="orders")
+    meanings = {row.key.rpartition(".")[2]: row.meaning for row in config.rows}
+    assert "is a fault" in meanings["fixed_delay"]
+    assert "is a fault" in meanings["http_status"]
+    assert meanings["clusters[1]"] == "is another cluster"
+    assert [row.meaning for row in config.rows if row.key.endswith("routes[1].route")] == [
+        "is a route to another cluster"
+    ]
 
 
 def test_names_are_the_clusters_that_routes_lead_to():
