@@ -89,6 +89,31 @@ CASES: list[dict[str, Any]] = [
         "failure_rate": 0.0,
     },
     {
+        "case": "silent tries of 0.1 s at a service that takes 1 s",
+        "policy": _envoy(rl.Timeout(10.0), after=(rl.Timeout(0.1),), **THREE),
+        "change": ("per_try_timeout", "per_try_idle_timeout"),
+        "calls": 10,
+        "at_once": 10,
+        "seconds": 1.0,
+        "failure_rate": 0.0,
+    },
+    {
+        "case": "0.75 s for the life of a stream, each try fails after 0.2 s",
+        "policy": _envoy(rl.Timeout(0.75), num_retries=9, max_retries=NO_LIMIT),
+        "change": ("timeout: 0.75s", f"timeout: 0s\n{18 * ' '}max_stream_duration: {{max_stream_duration: 0.75s}}"),
+        "calls": 10,
+        "at_once": 10,
+        "seconds": 0.2,
+    },
+    {
+        "case": "a bucket of 20 tokens, 50 calls at once",
+        "policy": rl.RateLimiter.like("envoy", max_tokens=20, tokens_per_fill=20, fill_interval=30.0),
+        "calls": 50,
+        "at_once": 50,
+        "seconds": 0.1,
+        "failure_rate": 0.0,
+    },
+    {
         "case": "four attempts, all fail",
         "kind": "grpc",
         "policy": rl.ResiliencePolicy(rl.Retry.like("grpc", max_attempts=4, **_GRPC)),
@@ -156,10 +181,16 @@ def _ejecting(changes: dict[str, Any]) -> str:
     return configs.write(rl.Timeout(15.0), "envoy", "orders", ejection=ejection).text
 
 
+def text_of(case: dict[str, Any]) -> str:
+    """Return the configuration of a case: what the lab writes for its policy, with a change if there is one."""
+    kind = case.get("kind", "envoy")
+    text = configs.write(case["policy"], kind, "orders" if kind == "envoy" else "shop.Orders").text
+    return text.replace(*case["change"]) if "change" in case else text
+
+
 def record(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Play a case for real; return its row of the table."""
-    kind, failure_rate = case.get("kind", "envoy"), case.get("failure_rate", 1.0)
-    text = configs.write(case["policy"], kind, "orders" if kind == "envoy" else "shop.Orders").text
+    kind, failure_rate, text = case.get("kind", "envoy"), case.get("failure_rate", 1.0), text_of(case)
     luck = random.Random(case["case"])
     fates = [luck.random() >= failure_rate for _ in range(10 * case["calls"])]
     row = {"engine": kind, "case": case["case"], "calls": case["calls"], "failure_rate": failure_rate}
