@@ -10,6 +10,7 @@ import pytest
 import resilab as rl
 from resilab import configs
 from resilab.__main__ import main
+from resilab.resilience.likeness import libraries
 
 SERVICE = rl.Service(10, rl.Exponential(0.1), failure_rate=0.02)
 SCENARIO = rl.Scenario(rl.Poisson(rate=50), SERVICE, duration=20.0)
@@ -147,16 +148,40 @@ def test_what_libraries_recommend_is_not_found_without_a_reason(library):
     assert rules(rl.ResiliencePolicy.like(library)) == []
 
 
-@pytest.mark.parametrize(
-    ("policy", "libraries"),
-    [
-        (rl.Retry, ("resilience4j", "polly", "envoy", "istio", "aws", "tenacity", "stamina", "hyx", "failsafe")),
-        (rl.CircuitBreaker, ("resilience4j", "polly", "hystrix", "gobreaker", "failsafe", "opossum")),
-    ],
-)
-def test_single_defaults_of_libraries_are_not_found_as_errors(policy, libraries):
-    for library in libraries:
-        assert [each.rule for each in rl.lint(policy.like(library)) if each.severity != "hint"] == []
+POLICIES = {
+    "retry": rl.Retry, "circuit_breaker": rl.CircuitBreaker, "bulkhead": rl.Bulkhead, "timeout": rl.Timeout,
+    "rate_limiter": rl.RateLimiter, "hedge": rl.Hedge, "adaptive_throttle": rl.AdaptiveThrottle,
+    "policy": rl.ResiliencePolicy,
+}  # fmt: skip
+DEFAULTS = [(pattern, library) for pattern in POLICIES for library in libraries(pattern)]
+FOUND = {
+    ("circuit_breaker", "hyx"): ["unlimited_probes"],  # half-open lets all through
+    ("hedge", "polly"): ["hedges_without_limit"],  # an attempt of its own for each copy, and no limit
+    ("hedge", "polly_v8"): ["hedges_without_limit"],
+}
+"""What is found in defaults: it can be shown, see below."""
+
+
+@pytest.mark.parametrize(("pattern", "library"), DEFAULTS)
+def test_defaults_of_a_library_are_not_found_without_a_reason(pattern, library):
+    """Each pattern of each library as it is without settings, also at a rate of 100 calls per second."""
+    try:
+        policy = POLICIES[pattern].like(library)
+    except TypeError as error:
+        assert "must be given: the library has no default for it" in str(error)  # noqa: PT017 - it has no defaults
+        return
+    assert rules(policy) == rules(policy, rate=100) == FOUND.get((pattern, library), [])
+
+
+@pytest.mark.parametrize(("pattern", "library"), FOUND)
+def test_what_is_found_in_defaults_can_be_shown(pattern, library):
+    """Through a hang the mended line sends fewer calls to a service that is ill."""
+    service = rl.Service(10, rl.Exponential(0.1), queue_limit=50, faults=rl.Outage(10.0, 20.0, mode="hang"))
+    scenario = rl.Scenario(rl.Poisson(60), service, duration=60.0)
+    policy = rl.ResiliencePolicy(POLICIES[pattern].like(library), rl.Timeout(3.0))
+    (finding,) = (each for each in rl.lint(policy, scenario) if each.rule in FOUND[pattern, library])
+    calls = finding.evidence["amplification"]
+    assert calls["mended"] < calls["as it is"]
 
 
 def test_a_file_with_silent_traps():
