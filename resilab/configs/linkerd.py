@@ -132,8 +132,6 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
     parts = policy.flat()
     retries = [number for number, part in enumerate(parts) if isinstance(part, Retry)]
     values: dict[str, str] = {}
-    if not parts:
-        values["config.linkerd.io/proxy-await"] = "enabled"  # its default: a file that says nothing
     for number, part in enumerate(parts):
         if isinstance(part, Timeout) and isinstance(part.seconds, int | float):
             is_inner = bool(retries) and number > retries[0]
@@ -152,5 +150,7 @@ def write(policy: ResiliencePolicy, name: str) -> tuple[str, list[Note]]:
             values[f"{ACCRUAL}-consecutive-min-penalty"] = durations.with_unit(breaker.timeout / middle)
             values[f"{ACCRUAL}-consecutive-max-penalty"] = durations.with_unit(max(longest, breaker.timeout / middle))
             values[f"{ACCRUAL}-consecutive-jitter-ratio"] = f"{ratio:.4g}"
+    if not values:
+        values["config.linkerd.io/proxy-await"] = "enabled"  # its default: a file that says nothing
     tree = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "annotations": values}}
     return yaml.safe_dump(tree, sort_keys=False), []

@@ -224,6 +224,19 @@ policies = st.lists(
 ).map(lambda parts: rl.ResiliencePolicy(*parts))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in configs.KINDS if kind != "kubernetes"])
+@pytest.mark.parametrize(
+    "part",
+    [rl.Fallback("page"), rl.Bulkhead(5), rl.Hedge(0.1), rl.Deadline(1.0), rl.AdaptiveThrottle(), rl.RateLimiter(5)],
+    ids=lambda part: type(part).__name__,
+)
+def test_what_a_library_does_not_have_is_a_note_and_no_error(part, kind):
+    """Alone, too: the file then says nothing, or what it can."""
+    written = configs.write(part, kind, "orders")
+    has_it = type(part) in map(type, configs.read(written.text, kind, "orders").policy.flat())
+    assert has_it or any(row.key == type(part).__name__ and row.status == "dropped" for row in written.rows)
+
+
 @settings(max_examples=60)
 @given(policies, st.sampled_from([kind for kind in configs.KINDS if kind != "kubernetes"]))
 def test_what_is_written_is_read_as_an_equal_policy_or_the_notes_say_why_not(policy, kind):

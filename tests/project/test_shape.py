@@ -261,6 +261,17 @@ def test_notebook_holds_no_machinery_and_checks_its_claims(path):
 
 
 @on_each_notebook
+def test_checks_of_a_notebook_are_folded(path):
+    """Who reads sees that there are checks; who wants to know opens them."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    (heading,) = [number for number, text in enumerate(texts) if re.search(r"^## Checks$", text, re.M)]
+    checks = [cell for cell in cells[heading:] if cell["cell_type"] == "code"]
+    assert checks
+    assert all(cell["metadata"].get("jupyter", {}).get("source_hidden") for cell in checks)
+
+
+@on_each_notebook
 def test_notebook_links_lead_to_files(path):
     """A reader who follows a link to another notebook, a picture or a table of data finds it."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
