@@ -13,7 +13,16 @@ from .text import Lines, TraceError
 
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _SPANS = {role: role for role in ("start", "duration", "status", "outcome", "endpoint")}
-_STATUS_KEYS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code")
+_STATUS_KEYS = ("http.response.status_code", "http.status_code")
+_GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
+_GRPC = {
+    **dict.fromkeys(("1", "CANCELLED"), "cancelled"),
+    **dict.fromkeys(("4", "DEADLINE_EXCEEDED"), "deadline exceeded"),
+    **dict.fromkeys(("8", "RESOURCE_EXHAUSTED"), "rejected"),
+    **dict.fromkeys(("2", "UNKNOWN", "10", "ABORTED", "12", "UNIMPLEMENTED", "13", "INTERNAL"), "error"),
+    **dict.fromkeys(("14", "UNAVAILABLE", "15", "DATA_LOSS"), "error"),
+}
+"""Codes of gRPC that are no answer; NOT_FOUND and the like are answers, as a 404 is."""
 
 
 def json_log(lines: Lines) -> Rows | None:
@@ -158,7 +167,7 @@ def _open_telemetry(document: Any) -> Iterator[dict[str, str]]:
                     "start": start,
                     "duration": _difference(start, end),
                     "status": _status(values),
-                    "outcome": _span_outcome(is_error, _text(status.get("message")), bool(_status(values))),
+                    "outcome": _span_outcome(is_error, _text(status.get("message")), values),
                     "endpoint": _text(span.get("name")),
                 }
 
@@ -175,7 +184,7 @@ def _jaeger(traces: list[Any]) -> Iterator[dict[str, str]]:
                 "start": start + "000" if start.isdecimal() else start,
                 "duration": duration + "000" if duration.isdecimal() else duration,
                 "status": _status(tags),
-                "outcome": _span_outcome(_text(tags.get("error")) == "true", "", bool(_status(tags))),
+                "outcome": _span_outcome(_text(tags.get("error")) == "true", "", tags),
                 "endpoint": _text(span.get("operationName")),
             }
 
@@ -197,11 +206,14 @@ def _difference(start: str, end: str) -> str:
 
 
 def _status(tags: dict[str, Any]) -> str:
-    return next((_text(tags[key]) for key in _STATUS_KEYS[:2] if key in tags), "")
+    return next((_text(tags[key]) for key in _STATUS_KEYS if key in tags), "")
 
 
-def _span_outcome(is_error: bool, message: str, has_status: bool) -> str:
-    """Return the word of a span; a time-out says so in its message."""
+def _span_outcome(is_error: bool, message: str, tags: dict[str, Any]) -> str:
+    """Return the word of a span: its code of gRPC says it, else its error, whose message names a time-out."""
+    code = next((_text(tags[key]).upper() for key in _GRPC_KEYS if key in tags), "")
+    if code:
+        return _GRPC.get(code, "ok")
     if is_error:
         return f"error {message}"
-    return "" if has_status else "ok"
+    return "" if _status(tags) else "ok"

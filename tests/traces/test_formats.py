@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,48 @@ def test_durations_alone_are_read_in_every_simple_form(tmp_path):
     path.write_text("duration_ms\n12.5\nx\n\n80\n")
     with pytest.warns(UserWarning, match="1 of 3 rows"):
         assert len(rl.read_durations(path).values) == 2
+
+
+def spans(key, kind, codes):
+    """An OTLP document with a span for each code."""
+    return {
+        "resourceSpans": [
+            {
+                "scopeSpans": [
+                    {
+                        "spans": [
+                            {
+                                "name": "shop.Orders/Place",
+                                "kind": 2,
+                                "startTimeUnixNano": str(10**18 + number * 10**9),
+                                "endTimeUnixNano": str(10**18 + number * 10**9 + 45_000_000),
+                                "status": {"code": 2} if code not in (0, "OK") else {},
+                                "attributes": [{"key": key, "value": {kind: code}}],
+                            }
+                            for number, code in enumerate(codes)
+                        ]
+                    }
+                ]
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "codes"),
+    [
+        ("rpc.grpc.status_code", "intValue", [0, 5, 14, 8, 4, 1]),
+        (
+            "rpc.response.status_code",
+            "stringValue",
+            ["OK", "NOT_FOUND", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"],
+        ),
+    ],
+)
+def test_codes_of_grpc_are_outcomes(key, kind, codes, tmp_path):
+    """Not found is an answer; unavailable is none, exhausted is a refusal, and two are time limits of somebody."""
+    path = tmp_path / "spans.json"
+    path.write_text(json.dumps(spans(key, kind, codes)))
+    trace = rl.read_trace(path, strict=True)
+    assert trace.failed.tolist() == [False, False, True, True, True, True]
+    assert trace.timed_out.tolist() == [False, False, False, False, True, True]
