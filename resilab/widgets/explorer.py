@@ -424,15 +424,17 @@ class Explorer(ipywidgets.VBox):
                 if task is not None:
                     function, arguments, keep = task
                     asked = [each.asked_for(settings[each.name]) for each in self._controls]
-                    yield function, arguments, partial(self._take_foreseen, key_of(scenario, settings), asked, keep)
+                    place = key_of(scenario, settings), self._front.era, asked
+                    yield function, arguments, partial(self._take_foreseen, place, keep)
 
-    def _take_foreseen(self, key: Any, asked: list[Any], keep: Callable[[Shown], None], shown: Shown) -> None:
+    def _take_foreseen(self, place: tuple[Any, str, list[Any]], keep: Callable[[Shown], None], shown: Shown) -> None:
         """Keep what the worker has made of a setting, and give it to the page."""
+        key, era, asked = place
         keep(shown)
         headline, verdict = self._words(key, shown.numbers)
         drawing = shown.drawing
         page = {"verdict": verdict, "headline": headline, "words": drawing.words}
-        self._front.give(asked, page | {"panels": drawing.panels, "story": shown.story}, drawing.png)
+        self._front.give(era, asked, page | {"panels": drawing.panels, "story": shown.story}, drawing.png)
 
     def gather(self, seeds: int = SEEDS) -> dict[str, str]:
         """Play the shown setting, and what it is held against, under more seeds; show the intervals.

@@ -43,9 +43,10 @@ class Front(anywidget.AnyWidget):
     chosen: Any = traitlets.Dict().tag(sync=True)
     view: Any = traitlets.Dict().tag(sync=True)
 
-    def give(self, asked: list[Any], page: dict[str, Any], png: bytes) -> None:
+    def give(self, era: str, asked: list[Any], page: dict[str, Any], png: bytes) -> None:
         """Give the page what it shows as soon as the controls hold *asked*, while the kernel is still being told."""
-        self.send({"era": self.era, "asked": asked, **page}, [png])
+        if era == self.era:
+            self.send({"era": era, "asked": asked, **page}, [png])
 
 
 def make_front(controls: Iterable[Control], parts: Iterable[ipywidgets.Widget]) -> Front:

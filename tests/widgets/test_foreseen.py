@@ -108,6 +108,12 @@ def test_foreseen_setting_is_given_to_the_page(monkeypatch):
     plain.reset()
     assert len(set(eras)) == 3
     assert plain._front.era == eras[0]
+    explorer.controls["workers"].value = 3
+    function, arguments, take = next(explorer._neighbours())
+    explorer.keep()  # while the worker plays
+    given.clear()
+    take(function(*arguments))
+    assert given == []
 
 
 def test_run_of_a_foreseen_setting_is_played_when_it_is_asked_for():
