@@ -88,7 +88,7 @@ def calibrate(
         faults=played,
         parameters=tuple(parameters_of(trace, phases, law, service, reactions, alone is not None, workers)),
         found=phases.faults,
-        alternatives=_alternatives(service, reactions, are_workers_known, phases.workers.is_in_order),
+        alternatives=_alternatives(_counts(phases.workers, service, are_workers_known), reactions, phases.workers),
         trace=trace,
         known_until=law.known_until,
         worker_range=_worker_range(phases.workers, service),
@@ -120,7 +120,7 @@ def _service(trace: Trace, phases: Phases, law: CensoredLaw, workers: int | None
         fields["failure_latency"] = Empirical(times)
     if phases.queue_limit is not None:
         fields["queue_limit"] = phases.queue_limit
-    count = workers or phases.workers.value or _least_workers(trace)
+    count = workers or phases.workers.value or phases.workers.likely or max(1, int(trace.in_flight().max()))
     if phases.workers.overhead[0]:
         fields["overhead"] = phases.workers.overhead[0]
     return Service(workers=count, latency=Empirical(tuple(law.values.tolist())), on_cancel="ignore", **fields)
@@ -130,18 +130,19 @@ def _timed_out(trace: Trace) -> np.ndarray:
     return np.zeros(len(trace), dtype=np.bool_) if trace.timed_out is None else np.asarray(trace.timed_out)
 
 
-def _least_workers(trace: Trace) -> int:
-    """Return how many calls were under way at most, where nothing shows that any waited."""
-    return max(1, int(trace.in_flight().max()))
+def _counts(found: FoundWorkers, service: Service, are_workers_known: bool) -> tuple[dict[str, Any], ...]:
+    """Return the fewest workers and the most, or twice as many as are likely."""
+    if are_workers_known:
+        return ({},)
+    return {"workers": found.low or service.workers}, {"workers": found.high or 2 * service.workers}
 
 
 def _alternatives(
-    service: Service, reactions: Reactions, are_workers_known: bool, is_in_order: bool
+    counts: tuple[dict[str, Any], ...], reactions: Reactions, workers: FoundWorkers
 ) -> tuple[dict[str, Any], ...]:
     """Return what may be instead, of what the log cannot tell: of each reaction the best, workers, order."""
     best = {change["on_cancel"]: change for change in reversed(reactions.kept)}
-    counts = ({},) if are_workers_known else ({"workers": service.workers}, {"workers": 2 * service.workers})
-    orders = ({},) if is_in_order else ({"discipline": "fifo"}, {"discipline": "lifo"})
+    orders = ({},) if workers.is_in_order else ({"discipline": "fifo"}, {"discipline": "lifo"})
     ordered = sorted(best.values(), key=reactions.kept.index) if reactions.is_seen else list(reactions.kept)
     return tuple({**change, **count, **order} for change in ordered for count in counts for order in orders)
 

@@ -33,7 +33,7 @@ def parameters_of(
 ) -> list[Parameter]:
     """Return the rows of the table."""
     by = f"{len(law.values):,} times measured alone" if is_alone else "calls that waited for nobody"
-    rows = [_workers(phases.workers, service, workers, bool(law.beyond)), *_service_time(law, by)]
+    rows = [_workers(phases.workers, workers, bool(law.beyond)), *_service_time(law, by)]
     if not phases.workers.is_in_order:
         rows.append(Parameter("discipline", NOT_IDENTIFIED, "fifo", "lifo", "calls overtake others"))
     elif phases.workers.value is not None:
@@ -50,14 +50,16 @@ def parameters_of(
     return [*rows, *_reactions(reactions)]
 
 
-def _workers(found: FoundWorkers, service: Service, given: int | None, is_censored: bool) -> Parameter:
+def _workers(found: FoundWorkers, given: int | None, is_censored: bool) -> Parameter:
     if given is not None:
         return Parameter("workers", given, given, given, "given")
     if found.value is not None:
         shown_by = "calls that waited" if found.is_in_order else "answers while many waited"
         return Parameter("workers", found.value, found.low, found.high, f"{found.waited:,} {shown_by}")
     why = "calls ended at a limit" if is_censored else "no calls that surely waited, or not in order of arrival"
-    return Parameter("workers", NOT_IDENTIFIED, service.workers, math.inf, why)
+    if found.low is not None:
+        why = f"only {found.waited:,} calls may have waited" if found.waited else "no call may have waited"
+    return Parameter("workers", NOT_IDENTIFIED, found.low or 1, found.high or math.inf, why)
 
 
 def _service_time(law: CensoredLaw, by: str) -> list[Parameter]:

@@ -13,7 +13,7 @@ from .finding import Found, FoundFault, find_errors, find_hangs, find_refused, f
 from .reconstruction import Calls
 from .text import TraceError
 from .trace import Trace
-from .workers import NOTHING, FoundWorkers, find_workers, rough_workers, workers_by_throughput
+from .workers import NOTHING, FoundWorkers, find_workers, possible_workers, rough_workers, workers_by_throughput
 
 LEAST_FREE = 300
 """Calls that met few others, for the law of the service to be taken from them."""
@@ -106,6 +106,8 @@ def find_phases(
             free |= healthy & (calls.met <= workers / 2)
     if found.value is None and workers is None and alone is None:
         _refuse_queues(calls, free)
+        if found.is_in_order and is_in_order:
+            found = possible_workers(calls, calls.duration[free & ~calls.is_bound], healthy)
     limit = None if most is None or count is None else max(0, most - count)
     return Phases(found, faults, begun, healthy, free, refused, limit)
 

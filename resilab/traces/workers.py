@@ -19,6 +19,10 @@ _MOST_OVERHEAD = 0.08
 _PRICE = 0.25
 """Misfit that each second of overhead costs: one worker less with some overhead looks much like one more without."""
 _BLOCKS = 60
+_FEWEST = 8
+"""Calls that would have waited for a number of workers to be doubted."""
+_SURELY = 4.0
+"""Standard errors by which their work differs from that of the others if the number is wrong."""
 
 
 class FoundWorkers(NamedTuple):
@@ -31,6 +35,7 @@ class FoundWorkers(NamedTuple):
         misfit: Relative difference of the law of waiting calls from that of the others.
         waited: Calls that waited.
         is_in_order: Whether calls are served in order of arrival.
+        likely: Where there is no value, the number between low and high that fits best.
     """
 
     value: int | None
@@ -40,6 +45,7 @@ class FoundWorkers(NamedTuple):
     misfit: float
     waited: int
     is_in_order: bool = True
+    likely: int | None = None
 
 
 NOTHING = FoundWorkers(None, None, None, (0.0, 0.0, 0.0), float("nan"), 0)
@@ -109,9 +115,9 @@ def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray)
     value = picks[0][0]
     is_edge = not all(enough) and np.mean([pick[0] == tried[-1] for pick in picks]) > 0.02
     is_in_order = float(np.mean(samples[tried.index(value)][0] < 0)) < _MOST_OVERTAKEN
-    if not is_in_order:
+    if not is_in_order and all(enough):  # else there may be more workers, with which none is too early
         return NOTHING._replace(is_in_order=False)
-    if is_edge or not _have_waited(calls, value, free, healthy):
+    if not is_in_order or is_edge or not _have_waited(calls, value, free, healthy):
         return NOTHING
     (value, misfit, overhead), replicas = picks[0], np.array([(pick[0], pick[2]) for pick in picks[1:]])
     low, high = np.percentile(replicas[:, 0], (2.5, 97.5))
@@ -125,6 +131,50 @@ def find_workers(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray)
         misfit,
         waited,
     )
+
+
+def possible_workers(calls: Calls, free: np.ndarray, healthy: np.ndarray) -> FoundWorkers:
+    """Return between how many workers there may be where too few calls waited to tell, and which number fits best.
+
+    With too few workers supposed, the calls that would have waited are done too soon; with
+    too many they took longer than calls that wait for nobody. What tells is where their
+    work stands among that of the others: evenly, if the number is right.
+
+    Args:
+        calls: The calls of the log.
+        free: Times of service without any wait, in seconds.
+        healthy: Which calls to look at: those of no fault.
+
+    Returns:
+        Without a value, and perhaps without a highest number; what is likely is as many as
+        were under way where no call would have waited.
+    """
+    most = int(calls.met[healthy].max(initial=0)) + 1
+    free = np.sort(free.round(9))  # ties are ties, however the seconds were added
+    low, high, best = 1, None, (np.inf, most)
+    waited, overtaken = 0, False
+    for workers in candidates(most):
+        begun = calls.starts(workers)
+        chosen = (begun > calls.arrival) & healthy & ~calls.is_bound
+        count = int(chosen.sum())
+        if count < _FEWEST:
+            break
+        work = (calls.end - begun)[chosen].round(9)
+        places = (np.searchsorted(free, work, "left") + np.searchsorted(free, work, "right")) / (2 * len(free))
+        distance = (float(places.mean()) - 0.5) / np.sqrt((1 / count + 1 / len(free)) / 12)
+        is_too_soon = np.sum(work < 0) > max(1, _MOST_OVERTAKEN * count)
+        if distance > _SURELY:
+            high = max(low, workers - 1)
+            break
+        if distance < -_SURELY or is_too_soon:
+            low = workers + 1
+            overtaken |= distance >= -_SURELY and count >= _LEAST_WAITED
+        elif abs(distance) < best[0]:
+            best, waited = (abs(distance), workers), count
+    if overtaken and not waited:  # their work would be right, were it not for calls that are done before they begin
+        return NOTHING._replace(is_in_order=False)
+    likely = max(low, min(best[1], high or most))
+    return NOTHING._replace(low=low, high=high, waited=waited, likely=likely)
 
 
 def workers_by_throughput(calls: Calls, near: int, free: np.ndarray, healthy: np.ndarray) -> FoundWorkers:

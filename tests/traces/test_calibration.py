@@ -81,9 +81,26 @@ def test_workers_are_not_identified_where_nobody_waits():
     found = row(model, "workers")
     assert found["value"] == "not identified"
     assert found["high"] == math.inf
-    assert {change["workers"] for change in model.alternatives} == {found["low"], 2 * found["low"]}
+    assert 20 < found["low"] <= 64
+    assert {change["workers"] for change in model.alternatives} == {found["low"], 2 * model.service.workers}
     assert any("workers=" in name for name in model.situations())
     assert rl.calibrate(log_of(64, load=0.4, duration=30.0), workers=64).service.workers == 64
+
+
+@pytest.mark.parametrize("workers", [2, 5, 16, 48])
+@pytest.mark.parametrize("load", [0.1, 0.3, 0.5, 0.65])
+@pytest.mark.parametrize("law", [rl.Exponential(0.05), rl.Uniform(0.01, 0.09), rl.Constant(0.05)])
+def test_workers_lie_between_the_fewest_and_the_most_that_may_be(workers, load, law):
+    """However few calls have waited: more under way at once than workers does not mean more workers."""
+    scenario = rl.Scenario(
+        rl.Poisson(load * workers / 0.05), rl.Service(workers, law), duration=6000 * 0.05 / (load * workers)
+    )
+    log = rl.trace_of(rl.simulate(scenario, seed=workers))
+    model = rl.calibrate(log)
+    found = row(model, "workers")
+    assert found["low"] <= workers <= found["high"]
+    assert found["low"] > 0.15 * workers
+    assert model.service.workers >= found["low"]
 
 
 def test_durations_with_queueing_are_no_times_of_service():
