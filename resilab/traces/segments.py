@@ -73,9 +73,9 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> float:
-    """Return a standard deviation that a window of other values does not change much."""
+    """Return a standard deviation that a window of other values does not change much, if most are not equal."""
     low, high = np.percentile(values, (25, 75))
-    return float(high - low) / 1.349
+    return float(high - low) / 1.349 or float(values.std())
 
 
 def _search(sums: np.ndarray, start: int, end: int, gain: Gain, least: float) -> list[tuple[int, int]]:

@@ -103,6 +103,19 @@ def test_workers_lie_between_the_fewest_and_the_most_that_may_be(workers, load, 
     assert model.service.workers >= found["low"]
 
 
+def test_slow_time_of_a_service_that_always_takes_as_long_is_found():
+    """Most of its times of service are equal."""
+    service = rl.Service(5, rl.Constant(0.05), faults=rl.Slowdown(60.0, 8.0, factor=1.5))
+    model = rl.calibrate(rl.trace_of(rl.simulate(rl.Scenario(rl.Poisson(80), service, duration=100.0), seed=1)))
+    (fault,) = model.faults
+    assert (fault.start, fault.end) == (pytest.approx(60.0, abs=0.1), pytest.approx(68.0, abs=0.1))
+    assert fault.factor == pytest.approx(1.5, rel=0.01)
+    assert (
+        rl.calibrate(rl.trace_of(rl.simulate(rl.Scenario(rl.Poisson(80), rl.Service(5, 0.05), duration=100.0)))).faults
+        == ()
+    )
+
+
 def test_durations_with_queueing_are_no_times_of_service():
     """At 90 % load durations are three times as long as the work."""
     log = log_of(4, load=0.9)
