@@ -192,7 +192,7 @@ def _phases(trace: Trace, found: tuple[FoundFault, ...]) -> tuple[Phase, ...]:
         word = " and ".join(within) or (f"after {type(after).__name__.lower()}" if after else "healthy")
         drains = not within and after is not None and not isinstance(after, Errors)
         phases.append(Phase(f"{start:.0f}-{end:.0f} s, {word}", start, end, drains))
-    return tuple(phases)
+    return tuple(phases) or (Phase(f"0-{span:.0f} s, all", 0.0, span, drains=False),)
 
 
 def _level(trace: Trace, phases: tuple[Phase, ...]) -> float:

@@ -58,7 +58,7 @@ def _workers(found: FoundWorkers, given: int | None, is_censored: bool) -> Param
         return Parameter("workers", found.value, found.low, found.high, f"{found.waited:,} {shown_by}")
     why = "calls ended at a limit" if is_censored else "no calls that surely waited, or not in order of arrival"
     if found.low is not None:
-        why = f"only {found.waited:,} calls may have waited" if found.waited else "no call may have waited"
+        why = f"{found.waited:,} calls that may have waited" if found.waited else "no call that may have waited"
     return Parameter("workers", NOT_IDENTIFIED, found.low or 1, found.high or math.inf, why)
 
 

@@ -108,6 +108,12 @@ def find_phases(
         _refuse_queues(calls, free)
         if found.is_in_order and is_in_order:
             found = possible_workers(calls, calls.duration[free & ~calls.is_bound], healthy)
+            if known is None:  # who met fewer than these has not waited: once more, with all that they show
+                supposed = None if found.high is None else found.likely
+                faults, begun, keep = _look(trace, calls, usual, supposed, known, refused, found.low or 1)
+                healthy = keep & _outside(begun, faults)
+                free = met_few(calls, healthy)
+                found = possible_workers(calls, calls.duration[free & ~calls.is_bound], healthy)
     limit = None if most is None or count is None else max(0, most - count)
     return Phases(found, faults, begun, healthy, free, refused, limit)
 
@@ -119,10 +125,12 @@ def _look(
     workers: int | None,
     known: tuple[Fault, ...] | None,
     refused: np.ndarray,
+    least: int = 0,
 ) -> tuple[tuple[FoundFault, ...], np.ndarray, np.ndarray]:
     """Return the faults, when each call began, and which calls no hang has touched, for so many workers.
 
-    Without workers, durations are times of service only where hardly one waited.
+    Without workers, durations are times of service only where hardly one waited: those
+    who met fewer than the *least* number of workers, if that is known.
     """
     begun = calls.arrival if workers is None else calls.starts(workers)
     if known is not None:
@@ -132,7 +140,7 @@ def _look(
     begun, keep = _after_hangs(calls, begun, [each.fault for each in hangs])
     if workers is not None:
         keep &= ~calls.is_haunted
-    few = keep if workers is not None else met_few(calls, keep)
+    few = keep if workers is not None else (keep & (calls.met < least)) if least else met_few(calls, keep)
     is_seen = workers is not None or float(calls.is_haunted.mean()) <= _MOST_HAUNTED
     slow = find_slow_phases(calls, begun, few, workers) if is_seen else []
     faults = (*find_errors(trace, refused), *hangs, *slow)

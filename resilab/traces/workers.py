@@ -152,7 +152,7 @@ def possible_workers(calls: Calls, free: np.ndarray, healthy: np.ndarray) -> Fou
     most = int(calls.met[healthy].max(initial=0)) + 1
     free = np.sort(free.round(9))  # ties are ties, however the seconds were added
     low, high, best = 1, None, (np.inf, most)
-    waited, overtaken = 0, False
+    waited, overtaken, surely = 0, False, 1
     for workers in candidates(most):
         begun = calls.starts(workers)
         chosen = (begun > calls.arrival) & healthy & ~calls.is_bound
@@ -166,13 +166,15 @@ def possible_workers(calls: Calls, free: np.ndarray, healthy: np.ndarray) -> Fou
         if distance > _SURELY:
             high = max(low, workers - 1)
             break
-        if distance < -_SURELY or is_too_soon:
+        if distance < -_SURELY:
+            low = surely = workers + 1
+        elif is_too_soon:
             low = workers + 1
-            overtaken |= distance >= -_SURELY and count >= _LEAST_WAITED
+            overtaken |= count >= _LEAST_WAITED
         elif abs(distance) < best[0]:
             best, waited = (abs(distance), workers), count
     if overtaken and not waited:  # their work would be right, were it not for calls that are done before they begin
-        return NOTHING._replace(is_in_order=False)
+        return NOTHING._replace(is_in_order=False, low=surely)
     likely = max(low, min(best[1], high or most))
     return NOTHING._replace(low=low, high=high, waited=waited, likely=likely)
 

@@ -102,3 +102,13 @@ def test_the_picture_shows_measured_and_played():
         "p50, measured",
         "p95, measured",
     ]
+
+
+def test_log_of_a_single_short_phase_is_checked_as_a_whole():
+    """Where faults leave no phase that is long enough, all of it is one."""
+    service = rl.Service(48, rl.Constant(0.01), faults=rl.Outage(1.65, 0.28, mode="hang"))
+    log = rl.trace_of(rl.simulate(rl.Scenario(rl.Poisson(2880), service, duration=4.2), seed=8022))
+    found = rl.check(rl.calibrate(log.window(0.0, 1.14)), log.window(2.7, 4.2))
+    assert len(found.table) >= 5
+    half = rl.check(rl.calibrate(log), log.window(1.7, 1.9))
+    assert set(half.table["metric"]) >= {"success", "p50"}
