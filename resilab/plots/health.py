@@ -142,12 +142,9 @@ def scorecard(card: pd.DataFrame, figure: Figure | None = None) -> Figure:
         _draw_side(ax, [chosen.loc[row] for row in rows], _SIDE_COLOURS[side])
         title = {"protection": "on the day it is made for", "price": "on a healthy day"}[side]
         ax.set_title(title, fontsize=10, loc="left", color=_SIDE_COLOURS[side])
+        legend(ax, handles=[Patch(color=KEPT_COLOUR, label="without"), Patch(color=_SIDE_COLOURS[side], label="with")])
     axes[0].set_yticks(range(len(rows)), [_name(*row) for row in rows], fontsize=8.5)
     axes[1].set_yticks([])
-    grey, blue, orange = KEPT_COLOUR, *_SIDE_COLOURS.values()
-    handles = [Patch(color=grey, label="without"), Patch(color=blue, label="with, bad day")]
-    handles.append(Patch(color=orange, label="with, healthy day"))
-    axes[1].legend(handles=handles, fontsize=8, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
