@@ -108,9 +108,9 @@ def find_phases(
         _refuse_queues(calls, free)
         if found.is_in_order and is_in_order:
             found = possible_workers(calls, calls.duration[free & ~calls.is_bound], healthy)
-            if known is None:  # who met fewer than these has not waited: once more, with all that they show
+            if known is None and found.is_in_order:  # who met fewer has not waited: once more, with all that they show
                 supposed = None if found.high is None else found.likely
-                faults, begun, keep = _look(trace, calls, usual, supposed, known, refused, found.low or 1)
+                faults, begun, keep = _look(trace, calls, usual, supposed, known, refused, found.low or 0)
                 healthy = keep & _outside(begun, faults)
                 free = met_few(calls, healthy)
                 found = possible_workers(calls, calls.duration[free & ~calls.is_bound], healthy)

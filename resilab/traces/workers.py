@@ -21,6 +21,8 @@ _PRICE = 0.25
 _BLOCKS = 60
 _FEWEST = 8
 """Calls that would have waited for a number of workers to be doubted."""
+_LONG = 0.99
+"""Share of the times without a wait below which all but few should lie."""
 _SURELY = 4.0
 """Standard errors by which their work differs from that of the others if the number is wrong."""
 
@@ -152,7 +154,7 @@ def possible_workers(calls: Calls, free: np.ndarray, healthy: np.ndarray) -> Fou
     most = int(calls.met[healthy].max(initial=0)) + 1
     free = np.sort(free.round(9))  # ties are ties, however the seconds were added
     low, high, best = 1, None, (np.inf, most)
-    waited, overtaken, surely = 0, False, 1
+    waited = 0
     for workers in candidates(most):
         begun = calls.starts(workers)
         chosen = (begun > calls.arrival) & healthy & ~calls.is_bound
@@ -163,18 +165,15 @@ def possible_workers(calls: Calls, free: np.ndarray, healthy: np.ndarray) -> Fou
         places = (np.searchsorted(free, work, "left") + np.searchsorted(free, work, "right")) / (2 * len(free))
         distance = (float(places.mean()) - 0.5) / np.sqrt((1 / count + 1 / len(free)) / 12)
         is_too_soon = np.sum(work < 0) > max(1, _MOST_OVERTAKEN * count)
+        if is_too_soon and count >= _LEAST_WAITED and np.mean(places > _LONG) > 3 * (1 - _LONG):
+            return NOTHING._replace(is_in_order=False)  # some too early and some too late: no number explains both
         if distance > _SURELY:
             high = max(low, workers - 1)
             break
-        if distance < -_SURELY:
-            low = surely = workers + 1
-        elif is_too_soon:
+        if distance < -_SURELY or is_too_soon:
             low = workers + 1
-            overtaken |= count >= _LEAST_WAITED
         elif abs(distance) < best[0]:
             best, waited = (abs(distance), workers), count
-    if overtaken and not waited:  # their work would be right, were it not for calls that are done before they begin
-        return NOTHING._replace(is_in_order=False, low=surely)
     likely = max(low, min(best[1], high or most))
     return NOTHING._replace(low=low, high=high, waited=waited, likely=likely)
 

@@ -103,6 +103,19 @@ def test_workers_lie_between_the_fewest_and_the_most_that_may_be(workers, load, 
     assert model.service.workers >= found["low"]
 
 
+@pytest.mark.parametrize("workers", [5, 16])
+@pytest.mark.parametrize("load", [0.85, 0.95])
+@pytest.mark.parametrize("law", [rl.Exponential(0.05), rl.Uniform(0.01, 0.09)])
+def test_newest_first_is_no_number_of_workers(workers, load, law):
+    """Some calls are done too early for a number of workers, and some too late: the order is open, and the number."""
+    service = rl.Service(workers, law, discipline="lifo")
+    scenario = rl.Scenario(rl.Poisson(load * workers / 0.05), service, duration=8000 * 0.05 / (load * workers))
+    model = rl.calibrate(rl.trace_of(rl.simulate(scenario, seed=workers)))
+    assert row(model, "discipline")["value"] == "not identified"
+    assert row(model, "workers")["low"] <= workers <= row(model, "workers")["high"]
+    assert {"fifo", "lifo"} == {change["discipline"] for change in model.alternatives}
+
+
 def test_slow_time_of_a_service_that_always_takes_as_long_is_found():
     """Most of its times of service are equal."""
     service = rl.Service(5, rl.Constant(0.05), faults=rl.Slowdown(60.0, 8.0, factor=1.5))
