@@ -42,11 +42,11 @@ _OUTCOME_NAMES = _words("outcome result success succeeded ok verdict")
 _ENDPOINT_NAMES = _words("path uri url endpoint route operation operation_name label request_uri path_template")
 _MAX_LENGTH = 100
 _MAX_DURATION = 10**9 * NANOSECONDS["s"]
-_MAX_TIME = 8 * 10**18  # nanoseconds from 1970 to 2223; differences stay within 64 bits
+MAX_TIME = 8 * 10**18  # nanoseconds from 1970 to 2223; differences stay within 64 bits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCHS = (("s", 10**8, 10**11), ("ms", 10**11, 10**14), ("us", 10**14, 10**17), ("ns", 10**17, 10**20))
+EPOCHS = (("s", 10**8, 10**11), ("ms", 10**11, 10**14), ("us", 10**14, 10**17), ("ns", 10**17, 10**20))
 _MONTH_WORDS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTHS = {word: i for i, word in enumerate(_MONTH_WORDS, start=1)}
+MONTHS = {word: i for i, word in enumerate(_MONTH_WORDS, start=1)}
 
 _NUMBER = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
@@ -54,8 +54,8 @@ _PARTS = re.compile(r"(\d+\.?\d*|\.\d+)\s*(h|ms|us|ns|m|s)", re.ASCII)
 _PART_NANOSECONDS = NANOSECONDS | {"m": 60 * 10**9, "h": 3600 * 10**9}
 _ZONE = r"(?:\s*(Z|z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d))?"
 _CLOCK = r"(\d\d):?(\d\d):?(\d\d)(?:[.,](\d+))?"
-_ISO = re.compile(rf"(\d{{4}})([-/]?)(\d\d)\2(\d\d)(?:[Tt_]|\s+){_CLOCK}{_ZONE}", re.ASCII)
-_COMMON_LOG = re.compile(rf"\[?(\d\d?)[/ -]([A-Za-z]{{3}})[/ -](\d{{4}})[: ]{_CLOCK}{_ZONE}\]?", re.ASCII)
+ISO = re.compile(rf"(\d{{4}})([-/]?)(\d\d)\2(\d\d)(?:[Tt_]|\s+){_CLOCK}{_ZONE}", re.ASCII)
+COMMON_LOG = re.compile(rf"\[?(\d\d?)[/ -]([A-Za-z]{{3}})[/ -](\d{{4}})[: ]{_CLOCK}{_ZONE}\]?", re.ASCII)
 _STATUS = re.compile(r"(\d{1,3})(?:\.0+)?", re.ASCII)
 
 
@@ -258,15 +258,15 @@ def time_reader(unit: str | None) -> Callable[[str], tuple[int, str]]:
             raise BadValue("is missing")
         if len(text) > _MAX_LENGTH:
             raise BadValue(f"is not a time: {shown(text)}")
-        if match := _ISO.fullmatch(text):
+        if match := ISO.fullmatch(text):
             year, _, month, day, *clock = match.groups()
             nanoseconds, form = _calendar(text, year, int(month), day, *clock)
-        elif match := _COMMON_LOG.fullmatch(text):
+        elif match := COMMON_LOG.fullmatch(text):
             day, word, year, *clock = match.groups()
-            nanoseconds, form = _calendar(text, year, _MONTHS.get(word.lower(), 0), day, *clock)
+            nanoseconds, form = _calendar(text, year, MONTHS.get(word.lower(), 0), day, *clock)
         else:
             nanoseconds, form = _number_of_time(text, unit)
-        if not 0 <= nanoseconds < _MAX_TIME:
+        if not 0 <= nanoseconds < MAX_TIME:
             raise BadValue(f"is not between 1970 and 2223: {shown(text)}")
         return nanoseconds, form
 
@@ -286,7 +286,7 @@ def _number_of_time(text: str, unit: str | None) -> tuple[int, str]:
             ) from None
         raise
     number = seconds // NANOSECONDS["s"]
-    for epoch_unit, low, high in _EPOCHS:
+    for epoch_unit, low, high in EPOCHS:
         if low <= number < high:
             return number_to_nanoseconds(text, epoch_unit), f"{epoch_unit} since 1970"
     return seconds, "plain seconds"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from .plain import PlainColumn
 
 
 class Batch(NamedTuple):
@@ -16,8 +18,8 @@ class Batch(NamedTuple):
         bad: Rows that could not be split: line and reason.
     """
 
-    lines: list[int]
-    columns: dict[str, list[str]]
+    lines: Sequence[int]
+    columns: Mapping[str, Sequence[str] | PlainColumn]
     bad: list[tuple[int, str]]
 
 

@@ -11,6 +11,7 @@ from .access_logs import Rows, access_log
 from .columns import named_once
 from .json_logs import json_log
 from .layouts import BATCH, VEGETA_HEADER, Batch, Layout, known_layout, summary_of
+from .plain import plain_columns
 from .text import Lines, TraceError, begins_with, is_damaged, read_text
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def open_log(
 def _delimited(lines: Lines, names: Sequence[str]) -> Iterator[Batch]:
     """Yield rows of fields; every batch has all columns, also without rows."""
     yield Batch([], {name: [] for name in names}, [])
+    first, rows = lines.rest()
+    if (columns := plain_columns(rows, names, lines.delimiter)) is not None:
+        yield Batch(range(first, first + len(columns[names[0]])), columns, [])
+        return
     for block in lines.blocks(len(names), BATCH):
         yield Batch(block.lines, dict(zip(names, block.columns, strict=True)), block.bad)
 

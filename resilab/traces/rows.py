@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,21 @@ import numpy as np
 from ..validation import warn_user
 from .columns import find_columns, known_unit, only_ends, split_unit
 from .layouts import Batch, Layout
+from .plain import PlainColumn
 from .text import Lines, TraceError, is_damaged
 from .trace import BadRow, Trace
-from .values import FAILED, TIMED_OUT, TIMEOUT_CODES, UNSAID, Column, read_durations_of, read_outcomes, read_times
+from .values import (
+    FAILED,
+    TIMED_OUT,
+    TIMEOUT_CODES,
+    UNSAID,
+    Column,
+    Fields,
+    read_durations_of,
+    read_outcomes,
+    read_times,
+    texts_of,
+)
 
 _FEW = 10
 _DAY = 86_400 * 10**9  # in nanoseconds
@@ -25,11 +37,11 @@ class _Part(NamedTuple):
 
     line: np.ndarray
     stamp: np.ndarray
-    forms: list[str]
+    forms: np.ndarray
     duration: np.ndarray
     status: np.ndarray
     said: np.ndarray
-    endpoint: list[str] | None
+    endpoint: np.ndarray | None
 
 
 class Reader:
@@ -68,39 +80,39 @@ class Reader:
         names = self._names_in(batch)
         numbers, texts = batch.lines, batch.columns
         if only := self._layout.only:
-            keep = [value == only[1] for value in texts.get(only[0], [])]
+            keep = [value == only[1] for value in texts_of(texts.get(only[0], []))]
             self._not_requests += len(keep) - sum(keep)
             numbers, texts = _where(keep, numbers, texts)
         if most is not None:
-            numbers, texts = numbers[:most], {name: values[:most] for name, values in texts.items()}
+            numbers, texts = numbers[:most], {name: texts_of(values)[:most] for name, values in texts.items()}
         for number, reason in batch.bad:
             self._leave_out(number, reason)
         count = len(numbers)
-        reasons = self._damaged(texts, count)
+        reasons = self._damaged(texts)
         start = read_times(self._pick(texts, names["start"], count, True), self._time_unit)
         duration = read_durations_of(self._pick(texts, names["duration"], count, True), self._duration_unit)
         status = None if names["status"] is None else self._pick(texts, names["status"], count)
         words = None if names["outcome"] is None else self._pick(texts, names["outcome"], count)
         if words is not None and self._layout.translate is not None:
-            words = [self._layout.translate(word) for word in words]
+            words = [self._layout.translate(word) for word in texts_of(words)]
         outcomes = read_outcomes(status, words, count)
         knows_nothing = {} if status is not None or words is not None else _missing(duration)
         for found in (start.reasons, duration.reasons, outcomes.reasons, knows_nothing):
             reasons = found | reasons
         for place in sorted(reasons):
             self._leave_out(numbers[place], reasons[place])
-        good = np.setdiff1d(np.arange(count), np.fromiter(reasons, dtype=np.int64))
-        forms = start.forms or []
+        good = np.ones(count, dtype=bool)
+        good[list(reasons)] = False
         endpoints = None if names["endpoint"] is None else self._pick(texts, names["endpoint"], count)
         self._parts.append(
             _Part(
                 np.array(numbers, dtype=np.int64)[good],
                 start.values[good],
-                [forms[place] for place in good.tolist()] if reasons else forms,
+                start.forms[good] if start.forms is not None else np.full(int(good.sum()), "", dtype=object),
                 duration.values[good],
                 outcomes.status[good],
                 outcomes.said[good],
-                [endpoints[place] for place in good.tolist()] if endpoints is not None and reasons else endpoints,
+                None if endpoints is None else _objects(endpoints)[good],
             )
         )
 
@@ -119,14 +131,19 @@ class Reader:
             self._duration_unit = self._duration_unit or split_unit(str(self._names["duration"]))[1]
         return self._names
 
-    def _pick(self, texts: dict[str, list[str]], name: str | None, count: int, is_number: bool = False) -> list[str]:
-        values = texts.get(str(name)) or [""] * count
-        return [value.replace(",", ".") for value in values] if is_number and self._decimal == "," else values
+    def _pick(self, texts: Mapping[str, Fields], name: str | None, count: int, is_number: bool = False) -> Fields:
+        fields = texts.get(str(name), ())
+        if not len(fields):
+            return [""] * count
+        is_comma = is_number and self._decimal == ","
+        return [value.replace(",", ".") for value in texts_of(fields)] if is_comma else fields
 
-    def _damaged(self, texts: dict[str, list[str]], count: int) -> dict[int, str]:
-        """Return the rows with bytes that are no text."""
+    def _damaged(self, texts: Mapping[str, Fields]) -> dict[int, str]:
+        """Return the rows with bytes that are no text; a plain column has none."""
         found = {}
         for values in texts.values():
+            if isinstance(values, PlainColumn):
+                continue
             joined = "".join(values)
             if joined.isascii() or not is_damaged(joined):
                 continue
@@ -163,12 +180,9 @@ class Reader:
     def _together(self) -> _Part:
         """Join the batches; leave out rows whose time is written in another form than most."""
         parts = self._parts
-        forms = [form for part in parts for form in part.forms]
-        endpoints = (
-            [name for part in parts for name in part.endpoint or ()]
-            if parts and parts[0].endpoint is not None
-            else None
-        )
+        forms = np.concatenate([part.forms for part in parts] or [np.zeros(0, dtype=object)])
+        asked = [part.endpoint for part in parts if part.endpoint is not None]
+        endpoints = np.concatenate(asked) if asked else None
         whole = _Part(
             np.concatenate([part.line for part in parts] or [np.zeros(0, dtype=np.int64)]),
             np.concatenate([part.stamp for part in parts] or [np.zeros(0, dtype=np.int64)]),
@@ -178,7 +192,7 @@ class Reader:
             np.concatenate([part.said for part in parts] or [np.zeros(0, dtype=np.int8)]),
             endpoints,
         )
-        counts = Counter(forms).most_common(2)
+        counts = Counter(forms.tolist()).most_common(2)
         if len(counts) < 2:
             return whole
         (usual, count), (other, others) = counts
@@ -186,12 +200,12 @@ class Reader:
             raise TraceError(
                 f"start mixes forms that cannot be compared: {count} rows with {usual}, {others} with {other}"
             )
-        keep = np.array([form == usual for form in forms])
-        for number, form in zip(whole.line[~keep].tolist(), (form for form in forms if form != usual), strict=True):
+        keep = forms == usual
+        for number, form in zip(whole.line[~keep].tolist(), forms[~keep], strict=True):
             self._leave_out(number, f"start is {form}, most rows have {usual}")
-        names = None if endpoints is None else [name for name, kept in zip(endpoints, keep, strict=True) if kept]
-        line, stamp, _, duration, status, said, _ = whole
-        return _Part(line[keep], stamp[keep], [usual], duration[keep], status[keep], said[keep], names)
+        line, stamp, forms, duration, status, said, names = whole
+        names = None if names is None else names[keep]
+        return _Part(line[keep], stamp[keep], forms[keep], duration[keep], status[keep], said[keep], names)
 
     def _trace_of(self, part: _Part, failure: Container[int], bad: tuple[BadRow, ...]) -> Trace:
         names = self._names or {}
@@ -207,7 +221,6 @@ class Reader:
             timed_out = timed_out | (failed & np.isin(part.status, list(TIMEOUT_CODES)))
         passed = np.nan_to_num(np.rint(part.duration * 1e9)).astype(np.int64)
         start = part.stamp if self._timestamp == "start" else part.stamp - passed
-        endpoint = None if part.endpoint is None else np.array(part.endpoint, dtype=object)
         _warn_of_lonely_row(start, part.line)
         return Trace(
             start=(start - start.min()) / 1e9,
@@ -215,7 +228,7 @@ class Reader:
             status=part.status if has_status else None,
             failed=failed,
             timed_out=timed_out,
-            endpoint=endpoint,
+            endpoint=part.endpoint,
             line=part.line,
             bad_rows=bad,
             tick=_tick(part.stamp),
@@ -235,11 +248,20 @@ class Reader:
         return f"{self._layout.name}: {what}; {count:,} requests{without}, {bad:,} rows left out{left}"
 
 
-def _where(keep: list[bool], numbers: list[int], texts: dict[str, list[str]]) -> tuple[list[int], dict[str, list[str]]]:
-    def chosen(values: list[Any]) -> list[Any]:
+def _where(
+    keep: list[bool], numbers: Sequence[int], texts: Mapping[str, Fields]
+) -> tuple[list[int], dict[str, Fields]]:
+    def chosen(values: Sequence[Any]) -> list[Any]:
         return [value for value, kept in zip(values, keep, strict=True) if kept]
 
-    return chosen(numbers), {name: chosen(values) for name, values in texts.items()}
+    return chosen(numbers), {name: chosen(texts_of(values)) for name, values in texts.items()}
+
+
+def _objects(fields: Fields) -> np.ndarray:
+    if isinstance(fields, PlainColumn):
+        texts: np.ndarray = fields.strings.to_numpy(dtype=object)
+        return texts
+    return np.array(fields, dtype=object)
 
 
 def _missing(duration: Column) -> dict[int, str]:

@@ -19,6 +19,8 @@ MAX_LINES_PER_ROW = 100
 MAX_HEADER = 100_000
 """Longest header in characters: something longer is no list of column names."""
 _CHUNK = 2**22
+_BEGINNING = 2**20
+"""Characters that say what kind of log it is."""
 _DAMAGED = re.compile("[\udc80-\udcff]")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -115,9 +117,25 @@ class Lines:
     """
 
     def __init__(self, text: str, delimiter: str | None) -> None:
-        self._lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        self._lines = self._text[:_BEGINNING].split("\n")
+        self._is_whole = len(self._text) <= _BEGINNING
+        if self._is_whole or not any(map(str.strip, self._lines[:-1])):
+            self._split()
+        else:
+            self._lines.pop()  # which may go on
         self._next = next((number for number, line in enumerate(self._lines) if line.strip()), len(self._lines))
         self.delimiter = delimiter or max(DELIMITERS, key=self._count)
+
+    def _split(self) -> None:
+        """Split the rest, too: not before it is needed."""
+        if not self._is_whole:
+            self._lines = self._text.split("\n")
+            self._is_whole = True
+
+    def rest(self) -> tuple[int, str]:
+        """Return the number of the next line, from 1, and the text from there on."""
+        return self._next + 1, self._text[sum(map(len, self._lines[: self._next])) + self._next :]
 
     def _count(self, delimiter: str) -> int:
         if self._next == len(self._lines) or len(self._lines[self._next]) > MAX_HEADER:
@@ -129,11 +147,14 @@ class Lines:
 
     def head(self, count: int) -> list[str]:
         """Return the first lines that are not blank, without moving."""
+        if len(self._lines) < self._next + 2 * count:
+            self._split()
         found = (line for line in islice(self._lines, self._next, None) if line and not line.isspace())
         return list(islice(found, count))
 
     def plain(self) -> Iterator[tuple[int, str]]:
         """Yield each line that is not blank, with its number from 1."""
+        self._split()
         for index in range(self._next, len(self._lines)):
             line = self._lines[index]
             if line and not line.isspace():
@@ -141,6 +162,7 @@ class Lines:
 
     def chunks(self, size: int) -> Iterator[tuple[list[int], list[str]]]:
         """Yield the lines that are not blank, about *size* at a time, and their numbers."""
+        self._split()
         for first in range(self._next, len(self._lines), size):
             lines = self._lines[first : first + size]
             numbers = list(range(first + 1, first + 1 + len(lines)))
@@ -170,6 +192,7 @@ class Lines:
 
         A block without quotes is split at once; another one row by row.
         """
+        self._split()
         while self._next < len(self._lines):
             first, last = self._next, min(self._next + size, len(self._lines))
             lines = self._lines[first:last]
@@ -208,6 +231,7 @@ class Lines:
         A row that spans lines and has not *width* fields has lost a quote: its first
         line alone is bad, and the next line is read anew.
         """
+        self._split()
         lines, delimiter = self._lines, self.delimiter
         end = len(lines) if last is None else last
         while self._next < end:
@@ -237,6 +261,7 @@ class Lines:
 
     def text_at(self, number: int) -> str:
         """Return the line with that number, shortened."""
+        self._split()
         line = self._lines[number - 1]
         return line if len(line) <= 80 else line[:77] + "..."
 

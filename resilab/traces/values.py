@@ -7,13 +7,17 @@ recognised for a whole batch of rows, so that a million rows take seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .clocks import times_alike, whole_times
 from .columns import NANOSECONDS, BadValue, duration_reader, read_status, shown, time_reader
+from .plain import PlainColumn
 
+Fields = Sequence[str] | PlainColumn
+"""The fields of a column."""
 MISSING = frozenset({"", "-", "-1", "-1.0", "-1.000", "nan", "null", "none", "n/a"})
 """Words for "no value", in small letters; load balancers write -1 for a time that never was."""
 _TIMEOUT = re.compile(r"time[ds]?[\s_-]?out|deadline|cancell?ed|client[\s_-]?closed", re.IGNORECASE)
@@ -41,91 +45,34 @@ class Column(NamedTuple):
     """
 
     values: np.ndarray
-    forms: list[str] | None
+    forms: np.ndarray | None
     reasons: dict[int, str]
 
 
-def read_times(texts: Sequence[str], unit: str | None) -> Column:
+def texts_of(fields: Fields) -> Sequence[str]:
+    """Return the fields as they are written."""
+    return fields.strings.tolist() if isinstance(fields, PlainColumn) else fields
+
+
+def read_times(fields: Fields, unit: str | None) -> Column:
     """Return nanoseconds since 1970, or since the log's own zero."""
-    values = np.zeros(len(texts), dtype=np.int64)
-    forms = [""] * len(texts)
-    if texts and texts[0].isdecimal() and (numbers := _whole_numbers(texts, unit)) is not None:
-        return numbers
-    exact: Sequence[int] = range(len(texts))
-    if texts and (common := _common_iso(texts)) is not None:
-        return common
-    iso = [place for place, text in enumerate(texts) if _is_plain_iso(text)]
-    if iso:
-        stamps, good = _iso_nanoseconds([texts[place] for place in iso])
-        for place, stamp in zip(np.array(iso)[good].tolist(), stamps[good].tolist(), strict=True):
-            values[place] = stamp
-            forms[place] = _ZONED if texts[place][-1] == "Z" else _UNZONED
-        exact = [place for place, form in enumerate(forms) if not form]
+    count = len(fields)
+    values, forms = np.zeros(count, dtype=np.int64), np.full(count, "", dtype=object)
+    whole = fields.whole_numbers if isinstance(fields, PlainColumn) else None
+    texts = texts_of(fields) if whole is None else []
+    missing = np.ones(count, dtype=bool)
+    for found in times_alike(texts, unit) if whole is None else whole_times(whole, unit):
+        values[found.places], forms[found.places], missing[found.places] = found.nanoseconds, found.form, False
+    places = np.flatnonzero(missing).tolist()
+    texts = texts_of(fields) if whole is not None and places else texts
     read = _remembered(time_reader(unit))
     reasons: dict[int, str] = {}
-    for place in exact:
+    for place in places:
         try:
             values[place], forms[place] = read(texts[place])
         except BadValue as bad:
             reasons[place] = f"start {bad}"
     return Column(values, forms, reasons)
-
-
-def _whole_numbers(texts: Sequence[str], unit: str | None) -> Column | None:
-    """Return nanoseconds of whole numbers of one length, which therefore have one unit; None if they are not such."""
-    width = len(texts[0])
-    if width > 19 or not all(len(text) == width and text.isdecimal() and text.isascii() for text in texts):
-        return None
-    if width == 19 and max(texts) >= "8":
-        return None
-    try:
-        first, form = time_reader(unit)(texts[0])
-    except BadValue:
-        return None
-    number = int(texts[0])
-    factor = first // number if number else NANOSECONDS[unit or "s"]
-    numbers = np.array(texts, dtype=f"U{width}").astype(np.int64)
-    if int(numbers.max()) >= 8 * 10**18 // factor:
-        return None
-    return Column(numbers * factor, [form] * len(texts), {})
-
-
-_ZONED, _UNZONED = "a time with a time zone", "a time without a time zone"
-
-
-def _common_iso(texts: Sequence[str]) -> Column | None:
-    """Return times of one plain form and length, as most logs have them; None if they are not such."""
-    width, count = len(texts[0]), len(texts)
-    joined = "".join(texts)
-    if not _is_plain_iso(texts[0]) or len(joined) != width * count or set(map(len, texts)) != {width}:
-        return None
-    marks = {place: texts[0][place] for place in (4, 7, 10, 13, 16)} | ({width - 1: "Z"} if texts[0][-1] == "Z" else {})
-    if any(joined[place::width].count(mark) != count for place, mark in marks.items()):
-        return None
-    if width > 20 and not all(joined[place::width].isdecimal() for place in range(20, width - (texts[0][-1] == "Z"))):
-        return None
-    stamps, good = _iso_nanoseconds(list(texts))
-    form = _ZONED if texts[0][-1] == "Z" else _UNZONED
-    return Column(stamps, [form] * count, {}) if good.all() else None
-
-
-def _is_plain_iso(text: str) -> bool:
-    """Say whether a text looks like 2026-01-02T03:04:05.678Z, without an offset."""
-    if not 19 <= len(text) <= 30 or text[10] not in "T " or not text[4] == text[7] == "-":
-        return False
-    tail = text[19:]
-    is_tail = tail in ("", "Z") or (tail[0] == "." and tail[1:].removesuffix("Z").isdecimal())
-    return is_tail and text[13] == text[16] == ":"
-
-
-def _iso_nanoseconds(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    stamps = pd.to_datetime(pd.Index(texts, dtype=object), format="ISO8601", errors="coerce", utc=True)
-    seconds = stamps.as_unit("s").asi8
-    good = ~stamps.isna() & (seconds >= 0) & (seconds < 8 * 10**9)
-    in_range = stamps.where(good, pd.Timestamp(0, tz="UTC"))
-    return in_range.as_unit("ns").asi8, np.asarray(good)
 
 
 def _remembered(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -141,22 +88,23 @@ def _remembered(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return look_up
 
 
-def read_durations_of(texts: Sequence[str], unit: str | None) -> Column:
+def read_durations_of(fields: Fields, unit: str | None) -> Column:
     """Return seconds; NaN where the log has no value."""
-    values = np.full(len(texts), np.nan)
+    numbers = fields.numbers if isinstance(fields, PlainColumn) and unit is not None else None
+    texts = texts_of(fields) if numbers is None else []
+    values = np.full(len(fields), np.nan)
+    missing = np.ones(len(fields), dtype=bool)
+    for part in _plain_numbers(texts, unit) if numbers is None else [_Numbers(slice(None), numbers, unit or "s")]:
+        nanoseconds = np.rint(part.numbers * NANOSECONDS[part.unit])
+        with np.errstate(invalid="ignore"):
+            good = (nanoseconds >= 0) & (nanoseconds <= _LONGEST) & ~np.signbit(part.numbers)
+        values[part.places] = np.where(good, nanoseconds / 1e9, np.nan)
+        missing[part.places] = ~good
+    places = np.flatnonzero(missing).tolist()
+    texts = texts_of(fields) if places and numbers is not None else texts
     read = duration_reader(unit)
     reasons: dict[int, str] = {}
-    exact: Sequence[int] = range(len(texts))
-    if unit is not None:
-        import pandas as pd
-
-        numbers = np.array(pd.to_numeric(pd.Index(texts, dtype=object), errors="coerce"), dtype=float)
-        nanoseconds = np.rint(numbers * NANOSECONDS[unit])
-        with np.errstate(invalid="ignore"):
-            good = (nanoseconds >= 0) & (nanoseconds <= _LONGEST) & ~np.signbit(numbers)
-        values[good] = nanoseconds[good] / 1e9
-        exact = np.flatnonzero(~good).tolist()
-    for place in exact:
+    for place in places:
         text = texts[place].strip()
         if text.lower() in MISSING:
             continue
@@ -165,6 +113,37 @@ def read_durations_of(texts: Sequence[str], unit: str | None) -> Column:
         except BadValue as bad:
             reasons[place] = f"duration {bad}"
     return Column(values, None, reasons)
+
+
+class _Numbers(NamedTuple):
+    """Durations that are plain numbers: which rows, NaN where it is another text after all, and their unit."""
+
+    places: Any
+    numbers: np.ndarray
+    unit: str
+
+
+def _plain_numbers(texts: Sequence[str], unit: str | None) -> Iterator[_Numbers]:
+    """Yield numbers of *unit*, or those with a unit behind them, as `12.5ms`."""
+    if unit is not None:
+        yield _Numbers(slice(None), _to_numbers(texts), unit)
+        return
+    ends = [text[-2:] for text in texts]
+    for end, name in {end: _UNITS[end] for end in set(ends) & _UNITS.keys()}.items():
+        size = len(name)
+        places = [place for place, each in enumerate(ends) if each == end and texts[place][:-size].isascii()]
+        bare = [texts[place][:-size] for place in places]
+        are_plain = np.array([text.replace(".", "", 1).isdecimal() for text in bare], dtype=bool)
+        yield _Numbers(places, np.where(are_plain, _to_numbers(bare), np.nan), name)
+
+
+_UNITS = {"ms": "ms", "us": "us", "ns": "ns"} | {f"{digit}s": "s" for digit in "0123456789"}
+
+
+def _to_numbers(texts: Sequence[str]) -> np.ndarray:
+    import pandas as pd
+
+    return np.array(pd.to_numeric(pd.Index(texts, dtype=object), errors="coerce"), dtype=float)
 
 
 class Outcomes(NamedTuple):
@@ -181,7 +160,7 @@ class Outcomes(NamedTuple):
     reasons: dict[int, str]
 
 
-def read_outcomes(statuses: Sequence[str] | None, words: Sequence[str] | None, count: int) -> Outcomes:
+def read_outcomes(statuses: Fields | None, words: Fields | None, count: int) -> Outcomes:
     """Return the status codes, and what words say; a status may be a word, too."""
     status = np.zeros(count, dtype=np.int16)
     said = np.full(count, UNSAID, dtype=np.int8)
@@ -190,22 +169,29 @@ def read_outcomes(statuses: Sequence[str] | None, words: Sequence[str] | None, c
         said[:] = _through(words, _word)
     if statuses is None:
         unsaid = np.flatnonzero(said == UNSAID).tolist() if words is not None else []
-        return Outcomes(status, said, {place: f"outcome is not known: {shown(words[place])}" for place in unsaid})  # type: ignore[index]
-    codes = np.array(_through(statuses, _code), dtype=np.int64)
+        texts = texts_of(words) if unsaid and words is not None else []
+        return Outcomes(status, said, {place: f"outcome is not known: {shown(texts[place])}" for place in unsaid})
+    codes = _through(statuses, _code)
     status[:] = np.maximum(codes, 0)
-    for place in np.flatnonzero(codes < 0).tolist():
-        word = _word(statuses[place])
+    without = np.flatnonzero(codes < 0).tolist()
+    texts = texts_of(statuses) if without else []
+    for place in without:
+        word = _word(texts[place])
         if word != UNSAID:
             said[place] = max(word, said[place])  # a time-out says more than a failure
         elif said[place] == UNSAID:
-            reasons[place] = _why_no_status(statuses[place])
+            reasons[place] = _why_no_status(texts[place])
     return Outcomes(status, said, reasons)
 
 
-def _through(texts: Sequence[str], read: Callable[[str], int]) -> list[int]:
+def _through(fields: Fields, read: Callable[[str], int]) -> np.ndarray:
     """Read each different text once."""
-    known = {text: read(text) for text in set(texts)}
-    return [known[text] for text in texts]
+    if isinstance(fields, PlainColumn):
+        words, which = fields.each()
+        codes: np.ndarray = np.array([read(word) for word in words], dtype=np.int64)[which]
+        return codes
+    known = {text: read(text) for text in set(fields)}
+    return np.array([known[text] for text in fields], dtype=np.int64)
 
 
 def _word(text: str) -> int:
