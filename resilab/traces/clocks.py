@@ -15,6 +15,8 @@ from .columns import COMMON_LOG, EPOCHS, ISO, MAX_TIME, MONTHS, NANOSECONDS, Bad
 
 _DIGITS = 19
 """More digits do not fit into 64 bits."""
+_EXACT = 10**6
+"""Seconds below which a float tells nanoseconds apart."""
 _CLOCK = ("hour", "minute", "second", "fraction")
 _ISO_FIELDS = dict(zip((1, 3, 4, 5, 6, 7, 8), ("year", "month", "day", *_CLOCK), strict=True))
 _COMMON_FIELDS = dict(zip((1, 2, 3, 4, 5, 6, 7), ("day", "word", "year", *_CLOCK), strict=True))
@@ -50,9 +52,14 @@ def times_alike(texts: Sequence[str], unit: str | None) -> Iterator[Alike]:
                 yield Alike(places[found.places], found.nanoseconds, found.form)
 
 
-def whole_times(numbers: np.ndarray, unit: str | None) -> Iterator[Alike]:
-    """Yield times that are whole numbers, by the unit that their size tells."""
-    return _scaled(np.arange(len(numbers)), numbers, 1, unit)
+def times_in_numbers(numbers: np.ndarray, unit: str | None) -> Iterator[Alike]:
+    """Yield whole numbers by the unit that their size tells, and seconds that a float holds to the nanosecond."""
+    if numbers.dtype == np.int64:
+        yield from _scaled(np.arange(len(numbers)), numbers, 1, unit)
+    elif unit in (None, "s"):
+        places = np.flatnonzero((numbers >= 0) & (numbers < _EXACT))
+        form = "number of s" if unit else "plain seconds"
+        yield Alike(places, np.rint(numbers[places] * 1e9).astype(np.int64), form)
 
 
 def _calendar(first: str, signs: np.ndarray, unit: str | None) -> Iterator[Alike]:

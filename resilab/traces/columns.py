@@ -56,7 +56,7 @@ _ZONE = r"(?:\s*(Z|z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d))?"
 _CLOCK = r"(\d\d):?(\d\d):?(\d\d)(?:[.,](\d+))?"
 ISO = re.compile(rf"(\d{{4}})([-/]?)(\d\d)\2(\d\d)(?:[Tt_]|\s+){_CLOCK}{_ZONE}", re.ASCII)
 COMMON_LOG = re.compile(rf"\[?(\d\d?)[/ -]([A-Za-z]{{3}})[/ -](\d{{4}})[: ]{_CLOCK}{_ZONE}\]?", re.ASCII)
-_STATUS = re.compile(r"(\d{1,3})(?:\.0+)?", re.ASCII)
+_STATUS = re.compile(r"\+?0*(\d{1,3})(?:\.0+)?", re.ASCII)
 
 
 class BadValue(Exception):

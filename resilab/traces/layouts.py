@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from .plain import PlainColumn
 
 
@@ -18,7 +20,7 @@ class Batch(NamedTuple):
         bad: Rows that could not be split: line and reason.
     """
 
-    lines: Sequence[int]
+    lines: Sequence[int] | np.ndarray
     columns: Mapping[str, Sequence[str] | PlainColumn]
     bad: list[tuple[int, str]]
 

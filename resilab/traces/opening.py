@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .access_logs import Rows, access_log
 from .columns import named_once
 from .json_logs import json_log
 from .layouts import BATCH, VEGETA_HEADER, Batch, Layout, known_layout, summary_of
-from .plain import plain_columns
+from .plain import frame_columns, plain_columns
 from .text import Lines, TraceError, begins_with, is_damaged, read_text
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def _delimited(lines: Lines, names: Sequence[str]) -> Iterator[Batch]:
     yield Batch([], {name: [] for name in names}, [])
     first, rows = lines.rest()
     if (columns := plain_columns(rows, names, lines.delimiter)) is not None:
-        yield Batch(range(first, first + len(columns[names[0]])), columns, [])
+        yield Batch(np.arange(first, first + len(columns[names[0]])), columns, [])
         return
     for block in lines.blocks(len(names), BATCH):
         yield Batch(block.lines, dict(zip(names, block.columns, strict=True)), block.bad)
@@ -73,32 +75,6 @@ def _parquet(path: Any) -> pd.DataFrame:
 
 
 def _frame(frame: pd.DataFrame, name: str) -> Rows:
-    """Return the rows of a frame; its dates and time spans as nanoseconds."""
-    import pandas as pd
-
-    texts: dict[str, pd.Series] = {}
-    for label in frame.columns:
-        column, key = frame[label], str(label)
-        if column.dtype.kind in "mM":
-            index = pd.DatetimeIndex(column) if column.dtype.kind == "M" else pd.TimedeltaIndex(column)
-            key = key if column.dtype.kind == "M" else f"{key}_ns"
-            column = pd.Series(index.as_unit("ns").asi8, column.index, dtype="Int64").mask(column.isna())
-        texts[key] = column
-
-    def batches() -> Iterator[Batch]:
-        for first in range(0, max(1, len(frame)), BATCH):
-            rows = range(first, min(first + BATCH, len(frame)))
-            parts = {key: column.iloc[rows.start : rows.stop] for key, column in texts.items()}
-            yield Batch([row + 1 for row in rows], {key: _texts(part) for key, part in parts.items()}, [])
-
-    return known_layout(texts) or Layout(name), batches()
-
-
-def _texts(column: pd.Series) -> list[str]:
-    return ["" if gone else _text(value) for value, gone in zip(column, column.isna(), strict=True)]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value) if isinstance(value, float) else str(value)
+    """Return the rows of a frame."""
+    columns = frame_columns(frame)
+    return known_layout(columns) or Layout(name), iter([Batch(np.arange(1, len(frame) + 1), columns, [])])

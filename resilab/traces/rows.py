@@ -154,7 +154,7 @@ class Reader:
 
     def _leave_out(self, number: int, reason: str) -> None:
         self._without_unit += reason.startswith("duration has no unit")
-        self._bad.append(BadRow(number, reason, "" if self._lines is None else self._lines.text_at(number)))
+        self._bad.append(BadRow(int(number), reason, "" if self._lines is None else self._lines.text_at(number)))
 
     def trace(self, source: Any, failure: Container[int], strict: bool, endpoint: str | None) -> Trace:
         """Return what was read, and report what was not."""
@@ -192,7 +192,7 @@ class Reader:
             np.concatenate([part.said for part in parts] or [np.zeros(0, dtype=np.int8)]),
             endpoints,
         )
-        counts = Counter(forms.tolist()).most_common(2)
+        counts = Counter(forms.tolist() if (forms != forms[:1]).any() else forms[:1].tolist()).most_common(2)
         if len(counts) < 2:
             return whole
         (usual, count), (other, others) = counts
@@ -249,19 +249,19 @@ class Reader:
 
 
 def _where(
-    keep: list[bool], numbers: Sequence[int], texts: Mapping[str, Fields]
+    keep: list[bool], numbers: Sequence[int] | np.ndarray, texts: Mapping[str, Fields]
 ) -> tuple[list[int], dict[str, Fields]]:
-    def chosen(values: Sequence[Any]) -> list[Any]:
+    def chosen(values: Any) -> list[Any]:
         return [value for value, kept in zip(values, keep, strict=True) if kept]
 
     return chosen(numbers), {name: chosen(texts_of(values)) for name, values in texts.items()}
 
 
 def _objects(fields: Fields) -> np.ndarray:
-    if isinstance(fields, PlainColumn):
-        texts: np.ndarray = fields.strings.to_numpy(dtype=object)
-        return texts
-    return np.array(fields, dtype=object)
+    if not isinstance(fields, PlainColumn):
+        return np.array(fields, dtype=object)
+    words, codes = fields.each()
+    return np.array(words, dtype=object)[codes]
 
 
 def _missing(duration: Column) -> dict[int, str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .clocks import times_alike, whole_times
+from .clocks import times_alike, times_in_numbers
 from .columns import NANOSECONDS, BadValue, duration_reader, read_status, shown, time_reader
 from .plain import PlainColumn
 
@@ -51,20 +51,20 @@ class Column(NamedTuple):
 
 def texts_of(fields: Fields) -> Sequence[str]:
     """Return the fields as they are written."""
-    return fields.strings.tolist() if isinstance(fields, PlainColumn) else fields
+    return fields.texts() if isinstance(fields, PlainColumn) else fields
 
 
 def read_times(fields: Fields, unit: str | None) -> Column:
     """Return nanoseconds since 1970, or since the log's own zero."""
     count = len(fields)
     values, forms = np.zeros(count, dtype=np.int64), np.full(count, "", dtype=object)
-    whole = fields.whole_numbers if isinstance(fields, PlainColumn) else None
-    texts = texts_of(fields) if whole is None else []
+    numbers = fields.numbers if isinstance(fields, PlainColumn) else None
+    texts = texts_of(fields) if numbers is None else []
     missing = np.ones(count, dtype=bool)
-    for found in times_alike(texts, unit) if whole is None else whole_times(whole, unit):
+    for found in times_alike(texts, unit) if numbers is None else times_in_numbers(numbers, unit):
         values[found.places], forms[found.places], missing[found.places] = found.nanoseconds, found.form, False
     places = np.flatnonzero(missing).tolist()
-    texts = texts_of(fields) if whole is not None and places else texts
+    texts = texts_of(fields) if numbers is not None and places else texts
     read = _remembered(time_reader(unit))
     reasons: dict[int, str] = {}
     for place in places:
