@@ -50,6 +50,7 @@ def one_by_one(texts, unit):
 )
 @example(["2024-02-29T23:59:59Z", "2023-02-29T23:59:59Z", "2024-02-28T23:59:59Z"], None)
 @example(["1767225600.123", "1767225600123", "176722560.1235", "9223372036854775807", "9999999999999999999"], None)
+@example(["12.45", "12345", "1.245"], None)
 def test_times_that_are_alike_are_those_of_the_exact_reader(texts, unit):
     exact = one_by_one(texts, unit)
     for found in times_alike(texts, unit):
@@ -141,6 +142,13 @@ def test_rows_that_lack_and_exceed_fields_are_told_by_their_lines(tmp_path):
         trace = read_trace(path)
     assert [row.line for row in trace.bad_rows] == [3, 4]
     assert trace.line.tolist() == [2, 6]
+
+
+def test_a_row_that_lacks_a_field_is_bad_where_nothing_else_is(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("start,latency_ms,status,path\n0,1,200,/\n1,2,200\n2,3,200,/\n")
+    with pytest.warns(UserWarning, match="it has 3 fields, the header has 4"):
+        assert len(read_trace(path)) == 2
 
 
 def test_a_file_and_its_frame_say_the_same(tmp_path):
