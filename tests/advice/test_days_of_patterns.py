@@ -21,6 +21,7 @@ def success(*policies, faults=(), rate=40, noise=0.02, on_cancel="ignore"):
     return sum(each["success"] / sum(each.values()) for each in counts) / len(counts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "rate"), [(HANG, 40), (HANG, 60), (HANG, 80), (SLOW, 30), (SLOW, 40), (SLOW, 60)])
 def test_a_retry_harms_where_work_piles_up_and_a_limit_takes_the_harm_away(fault, rate):
     alone, retried, both = (success(*each, faults=fault, rate=rate) for each in ((), (AGAIN,), (AGAIN, FEW)))
@@ -28,6 +29,7 @@ def test_a_retry_harms_where_work_piles_up_and_a_limit_takes_the_harm_away(fault
     assert both > alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [30, 60])
 @pytest.mark.parametrize(("faults", "noise"), [(PARTIAL, 0.02), ((), 0.2), ((), 0.3)])
 def test_a_retry_saves_and_a_breaker_never_helps_where_calls_fail_one_by_one(rate, faults, noise):
@@ -37,6 +39,7 @@ def test_a_retry_saves_and_a_breaker_never_helps_where_calls_fail_one_by_one(rat
     assert success(AGAIN, BREAKER, FEW, **day) < success(AGAIN, FEW, **day) - (0.02 if rate > 30 else 0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "day",
     [
@@ -53,6 +56,7 @@ def test_a_limit_of_twice_the_workers_harms_on_none_of_these_days(day):
     assert success(FEW, **day) > success(**day) - 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [120, 200])
 def test_a_breaker_that_counts_what_the_limit_refuses_loses_an_overload(rate):
     """A full bulkhead inside it is a failure to it, unless it is told to ignore that."""

@@ -9,6 +9,7 @@ import resilab as rl
 from resilab.theory import erlang_b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clients", "wait"), [(200, 0.1), (400, 0.2), (800, 0.4), (1600, 0.8)])
 def test_twice_the_clients_need_twice_the_first_wait(clients, wait):
     """Four retries, 40 places: 0.5 ms of first wait for each client; a quarter of it is too short."""
@@ -23,6 +24,7 @@ def test_twice_the_clients_need_twice_the_first_wait(clients, wait):
     assert herd(wait / 4) < herd(wait) - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [6, 12, 30])
 @pytest.mark.parametrize("group", [5, 10])
 def test_callers_in_groups_are_refused_more_than_erlang_says(load, group):
@@ -39,6 +41,7 @@ def test_callers_in_groups_are_refused_more_than_erlang_says(load, group):
     assert refused[group] > 4 * erlang_b(permits, load)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "batch"), [(1.0, 100), (1.0, 20), (0.5, 20)])
 def test_an_outbox_saturates_at_a_batch_in_each_round(interval, batch):
     """b / (d + b s) messages per second: a tenth below it the delay stays, a quarter above it grows with time."""

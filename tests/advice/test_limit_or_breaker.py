@@ -22,6 +22,7 @@ def success(policy: rl.Policy, hang: float, load: float, clients: int = 1) -> fl
     return sum(each["success"] / sum(each.values()) for each in counts) / len(counts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
 @pytest.mark.parametrize("hang", [8.0, 20.0])
 def test_in_a_long_hang_a_breaker_that_limits_its_probes_is_as_good_as_a_limit(hang, load):

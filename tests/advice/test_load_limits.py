@@ -24,6 +24,7 @@ def possible(peak: float) -> float:
     return (70 * 0.7 + 20 * min(1.0, peak)) / (70 * 0.7 + 20 * peak)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [3, 5, 20])
 @pytest.mark.parametrize("peak", [1.2, 2.0, 3.0])
 def test_a_limit_of_one_to_four_times_the_workers_serves_nearly_what_can_be_served(workers, peak):
@@ -33,6 +34,7 @@ def test_a_limit_of_one_to_four_times_the_workers_serves_nearly_what_can_be_serv
         assert success(bulkhead, workers, peak) > 0.9 * possible(peak)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [5, 20])
 @pytest.mark.parametrize("peak", [1.2, 2.0, 3.0])
 def test_a_rate_limit_must_stay_below_the_capacity(workers, peak):

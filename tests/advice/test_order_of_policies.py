@@ -29,16 +29,19 @@ def gains(faults, noise=0.02):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.3, 0.4])
 def test_against_failures_by_chance_the_breaker_belongs_outside_the_retry(noise):
     """Inside it sees each failed try, and opens for what retries alone would have mended."""
     assert max(gains((), noise)) < -0.1
 
 
+@pytest.mark.slow
 def test_against_a_partial_failure_too():
     assert max(gains((rl.Errors(15, 10, 0.4),))) < -0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [5.0, 12.5])
 def test_in_a_hang_the_two_orders_are_within_ten_points(length):
     """Neither order is best for every failure: in a hang it hardly matters."""

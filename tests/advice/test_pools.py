@@ -25,6 +25,7 @@ def test_rate_times_time_and_twice_its_root_refuses_nobody(load):
     assert play(load, load).summary()["rejected_rate"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [4, 8, 30])
 @pytest.mark.parametrize("factor", [6.0, 10.0, 20.0])
 def test_more_connections_than_the_database_has_places_never_help_where_it_works_on(load, factor):

@@ -18,6 +18,7 @@ def refused(rate: float, noise: float, threshold: int, duration: float) -> float
     return run.counts()["rejected"] / sum(run.counts().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "noise", "threshold", "duration"),
     [(20, 0.3, 5, 2000), (200, 0.2, 5, 400), (20, 0.1, 3, 2000), (200, 0.1, 3, 400), (1000, 0.1, 5, 200)],
@@ -30,6 +31,7 @@ def test_the_price_is_rate_times_luck_times_time_open(rate, noise, threshold, du
     assert x / (1 + x) == pytest.approx(found, rel=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.2, 0.3])
 def test_the_same_noise_costs_more_at_a_higher_rate(noise):
     """A rule of noise alone, whatever the rate, does not hold."""

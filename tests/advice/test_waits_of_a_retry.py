@@ -25,6 +25,7 @@ GRID = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "retries", "rate"), GRID)
 def test_full_jitter_needs_waits_of_three_times_the_trouble(length, retries, rate):
     """Once the trouble is enough without jitter and far from enough with it; three times is."""

@@ -24,6 +24,7 @@ def tries(retries: int) -> rl.Retry:
     return rl.Retry(retries, initial_delay=0.1, max_delay=2.0, jitter="full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retries", [1, 3])
 @pytest.mark.parametrize("patience", [0.5, 1.0, 2.0])
 def test_the_law_decides_where_callers_leave_early_and_the_service_works_on(retries, patience):
@@ -42,6 +43,7 @@ def test_patient_callers_or_a_service_that_hears_of_it_come_back_above_it(retrie
     assert late_success(1.6 * CAPACITY / (retries + 1), tries(retries), patience, on_cancel) > 0.95
 
 
+@pytest.mark.slow
 def test_with_little_load_a_trigger_must_be_long():
     """At 15 requests per second with three retries 2 s heal and 3 s do not; at 40 per second 2 s do not either."""
     assert late_success(15, tries(3), hang=2.0) > 0.98
@@ -49,6 +51,7 @@ def test_with_little_load_a_trigger_must_be_long():
     assert late_success(40, tries(3), hang=2.0) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.6, 0.7, 0.8])
 def test_a_budget_of_a_tenth_brings_it_back_up_to_four_fifths_of_the_capacity(load):
     """Load x 1.1 stays well below the capacity."""
@@ -56,6 +59,7 @@ def test_a_budget_of_a_tenth_brings_it_back_up_to_four_fifths_of_the_capacity(lo
     assert late_success(load * CAPACITY, tries(3).replace(budget=budget)) > 0.98
 
 
+@pytest.mark.slow
 def test_at_nine_tenths_only_a_budget_that_earns_by_success_does():
     tenth, earned = (
         late_success(0.92 * CAPACITY, tries(3).replace(budget=each))

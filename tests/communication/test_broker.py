@@ -363,6 +363,7 @@ def test_a_handler_must_be_a_generator_function_or_return_none():
         env.run()
 
 
+@pytest.mark.slow
 def test_a_message_that_comes_again_for_ever_ends_the_run():
     env = simpy.Environment()
     broker = MessageBroker(max_deliveries=None).bind(env)
@@ -401,6 +402,7 @@ def test_wrong_subscriptions_are_refused():
         broker.register(object())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "limit", "dead", "deliveries"), [(0.2, 3, 0.008, 1.24), (0.5, 5, 0.03125, 1.9375)])
 def test_dead_letters_and_deliveries_have_their_probabilities(p, limit, dead, deliveries):
     """Each delivery fails with probability p: geometric, cut at the limit."""
@@ -424,6 +426,7 @@ def test_dead_letters_and_deliveries_have_their_probabilities(p, limit, dead, de
     assert abs(rows["deliveries"].mean() - deliveries) <= 5 * rows["deliveries"].std() / math.sqrt(count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "deadline"), [(1.0, 1.0), (1.0, 3.0), (0.5, 2.0)])
 def test_the_share_of_redelivered_messages_is_exponential_in_the_deadline(mean, deadline):
     env = simpy.Environment()

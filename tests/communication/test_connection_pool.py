@@ -258,6 +258,7 @@ def test_the_pool_is_a_queue_with_patience(rate, mu, size, patience, exact):
         agrees(column, value)
 
 
+@pytest.mark.slow
 def test_a_closed_workload_over_a_pool_is_the_machine_repair_model():
     """20 users who think 1 s on average and hold one of 8 connections for 1 s on average."""
     scenario = rl.Scenario(

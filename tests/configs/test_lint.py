@@ -132,6 +132,7 @@ def test_a_breaker_that_needs_one_failure_is_opened_by_one_request():
         assert (found.rule, found.numbers["needed"]) == ("request_opens_breaker", 1)
 
 
+@pytest.mark.slow
 def test_mended_policies_are_not_found_again():
     policy = rl.ResiliencePolicy(rl.Timeout(2.0), SLOW, breaker(failure_threshold=3), rl.Bulkhead(50), rl.Timeout(0.2))
     for _ in range(10):
@@ -173,6 +174,7 @@ def test_defaults_of_a_library_are_not_found_without_a_reason(pattern, library):
     assert rules(policy) == rules(policy, rate=100) == FOUND.get((pattern, library), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "library"), FOUND)
 def test_what_is_found_in_defaults_can_be_shown(pattern, library):
     """Through a hang the mended line sends fewer calls to a service that is ill."""
@@ -290,6 +292,7 @@ def test_the_command_tells_where_a_file_is_wrong(tmp_path, capsys):
     assert main(["lint", str(tmp_path / "missing.yml")]) == 2
 
 
+@pytest.mark.slow
 def test_the_command_is_there(tmp_path):
     done = subprocess.run([sys.executable, "-m", "resilab", "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, "convert" in done.stdout) == (0, True)

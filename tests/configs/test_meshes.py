@@ -501,6 +501,7 @@ MORE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(ejection=EJECTIONS, more=MORE)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_envoys_own_parser_takes_random_ejections(tmp_path_factory, ejection, more):
@@ -508,6 +509,7 @@ def test_envoys_own_parser_takes_random_ejections(tmp_path_factory, ejection, mo
     assert envoy_says(config.text, tmp_path_factory.mktemp("envoy")) == ""
 
 
+@pytest.mark.slow
 @given(routes)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_envoys_own_parser_takes_random_routes(tmp_path_factory, policy):
@@ -537,6 +539,7 @@ def grpc_says(text):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(ANY_POLICY)))
 def test_grpcs_own_core_takes_whatever_is_written(number):
     assert grpc_says(configs.write(ANY_POLICY[number], "grpc", "shop.Orders").text) == ""
@@ -562,6 +565,7 @@ def test_what_is_written_is_read_again_or_the_notes_say_why_not(kind, number):
 # Outlier detection
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(ejection=EJECTIONS, more=MORE)
 def test_ejections_come_back_as_they_were_written(ejection, more):

@@ -383,6 +383,7 @@ def deliveries_per_message(rate, batch, messages, seed):
     return len(broker.received) / messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "value"), [("gated", 0.965), ("exhaustive", 0.53643), ("ticker", 0.68)])
 def test_mean_lag_of_each_mode_is_that_of_theory(mode, value):
     """Commits at 10/s, a poll each second, 30 ms a publish: 20 replications of 80 s."""

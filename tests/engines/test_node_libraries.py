@@ -36,6 +36,7 @@ def played(library, answers, options):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_cockatiels_consecutive_breaker_lets_the_same_calls_through(seed):
     answers = script(seed, 200, 0.5)

@@ -28,11 +28,13 @@ def through_envoy(tmp_path):
 RETRIES = rl.Retry.like("envoy", num_retries=3, base_interval=0.005, max_retries=2**32 - 1)
 
 
+@pytest.mark.slow
 def test_envoy_sends_each_of_twenty_calls_four_times(through_envoy):
     policy = rl.ResiliencePolicy(RETRIES)
     assert through_envoy(policy, 20) == lab(policy, 20) == (80, 0)
 
 
+@pytest.mark.slow
 def test_envoys_default_of_three_retries_at_one_time_holds_back_a_storm(through_envoy):
     """50 at once, a service that takes 0.3 s: all are active before the first retry, and the same few are retried."""
     policy = rl.ResiliencePolicy(rl.Retry.like("envoy", num_retries=3, base_interval=0.005))
@@ -42,6 +44,7 @@ def test_envoys_default_of_three_retries_at_one_time_holds_back_a_storm(through_
     assert ours == 59
 
 
+@pytest.mark.slow
 def test_envoys_budget_of_active_requests_lets_more_through(through_envoy):
     policy = rl.ResiliencePolicy(rl.Retry.like("envoy", num_retries=3, base_interval=0.005, budget_percent=20.0))
     real, _ = through_envoy(policy, 50, at_once=50, seconds=0.3)
@@ -52,6 +55,7 @@ def test_envoys_budget_of_active_requests_lets_more_through(through_envoy):
     assert ours > 59
 
 
+@pytest.mark.slow
 def test_envoys_attempts_at_half_the_failures_are_those_of_the_formula(through_envoy):
     """(1 - p^4) / (1 - p) attempts a call; the lab's and Envoy's luck are different."""
     import random
@@ -65,6 +69,7 @@ def test_envoys_attempts_at_half_the_failures_are_those_of_the_formula(through_e
     assert ours == pytest.approx(300 * 1.875, rel=0.1)
 
 
+@pytest.mark.slow
 def test_envoys_limit_of_requests_refuses_the_next_at_once(through_envoy):
     policy = rl.ResiliencePolicy(rl.Bulkhead(10, max_queue=0))
     real = through_envoy(policy, 40, at_once=40, answers=lambda number: True, seconds=1.0)
@@ -72,6 +77,7 @@ def test_envoys_limit_of_requests_refuses_the_next_at_once(through_envoy):
     assert real == ours == (10, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_envoy_leaves_a_late_try_running_beside_its_retry(through_envoy, fails):
     """An answer takes 0.5 s, a try is late after 0.2 s: three tries and the first one's answer, or four errors."""
@@ -80,12 +86,14 @@ def test_envoy_leaves_a_late_try_running_beside_its_retry(through_envoy, fails):
     assert real == lab(policy, 3, failure_rate=float(fails), seconds=0.5) == ((12, 0) if fails else (9, 3))
 
 
+@pytest.mark.slow
 def test_envoy_cancels_a_late_try_without_it(through_envoy):
     policy = rl.ResiliencePolicy(RETRIES, rl.Timeout(0.2))
     real = through_envoy(policy, 3, seconds=0.5, answers=lambda number: True)
     assert real == lab(policy, 3, failure_rate=0.0, seconds=0.5) == (12, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", [1, 3, 8])
 @pytest.mark.parametrize(("share", "panic"), [(1.0, 0.0), (1.0, 0.5), (0.1, 0.0)])
 def test_envoy_ejects_a_host_after_as_many_errors_as_the_lab(through_envoy, errors, share, panic):
@@ -99,6 +107,7 @@ def test_envoy_ejects_a_host_after_as_many_errors_as_the_lab(through_envoy, erro
     assert expected <= real <= min(20, expected + 1)  # the next call may be faster than the news of the ejection
 
 
+@pytest.mark.slow
 def test_envoys_limit_of_each_try_is_retried(through_envoy):
     policy = rl.ResiliencePolicy(rl.Timeout(10.0), RETRIES, rl.Timeout(0.1))
     real = through_envoy(policy, 5, at_once=5, answers=lambda number: True, seconds=1.0)
@@ -108,6 +117,7 @@ def test_envoys_limit_of_each_try_is_retried(through_envoy):
 # gRPC
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("throttling", "expected"), [({}, 40), ({"max_tokens": 10.0, "token_ratio": 0.1}, 13)])
 def test_grpc_throttles_as_the_lab_says(throttling, expected):
     """Its throttling stops the retries at half of the tokens; waits of 1 ms would meet a race in its core."""

@@ -183,6 +183,7 @@ def test_pybreaker_lets_the_same_calls_through(seed):
 # botocore
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("failure_rate", "calls"), [(1.0, 60), (0.5, 150), (0.2, 200)])
 def test_botocore_makes_as_many_attempts_with_its_quota(monkeypatch, failure_rate, calls):
     """The mode "standard" with the rules of November 2026: 3 attempts, and 14 of 500 tokens for each retry."""

@@ -34,6 +34,7 @@ def client():
         yield client
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_the_numbers_of_one_process(client):
     arguments = {"rate": RATES, "replications": 4, "metrics": ["p99", "success_rate"]}
     alone = rl.sweep(build, n_jobs=1, **arguments)
@@ -48,12 +49,14 @@ def test_replicate_and_compare_run_on_it_too(client):
     assert rl.compare(variants, replications=3, client=client).equals(rl.compare(variants, replications=3, n_jobs=1))
 
 
+@pytest.mark.slow
 def test_both_workers_do_the_runs(client):
     ids = rl.replicate("model", 40, run=lambda model, seed: time.sleep(0.02), metrics=process, client=client)
     assert os.getpid() not in ids.process.tolist()
     assert ids.process.nunique() == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_completes_when_a_worker_is_killed_in_the_middle(client):
     arguments = {"rate": RATES, "replications": 12, "metrics": "p99"}
     rows = []
@@ -70,6 +73,7 @@ def test_a_sweep_completes_when_a_worker_is_killed_in_the_middle(client):
     wait_for_another(client, victim)
 
 
+@pytest.mark.slow
 def test_a_recommendation_is_the_same_on_it(client):
     day = rl.Scenario(rl.Poisson(20), rl.Service(50, 0.05, failure_rate=0.2), duration=20.0)
     arguments = {"slo": rl.SLO(within=1.0, answered=0.98), "max_retries": [0, 1, 2, 3], "progress": False}

@@ -320,6 +320,7 @@ class TestSweep:
         assert frame.p99.isna().tolist() == [False, True, False]
         assert frame.replications.tolist() == [2, 0, 2]
 
+    @pytest.mark.slow
     def test_runs_that_fail_are_reported_and_the_rest_is_kept(self):
         def hangs(duration):
             return PLAIN.replace(service=SERVICE.replace(faults=(rl.Outage(5, duration, "hang"),)))
@@ -347,6 +348,7 @@ class TestSweep:
         assert [(row["max_retries"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
         assert set(rows[0]) == {"max_retries", "seed", "p99"}
 
+    @pytest.mark.slow
     def test_thousands_of_points(self):
         steady = rl.Scenario(rl.Steady(1), rl.Service(1, 0.1), duration=2.0)
         frame = rl.sweep(lambda x, y: steady, x=range(40), y=range(50), replications=1, metrics="requests", n_jobs=1)
@@ -394,6 +396,7 @@ class TestPareto:
     def test_no_usable_row_gives_an_empty_frame(self):
         assert pareto(pd.DataFrame({"good": [math.nan]}), maximize="good").empty
 
+    @pytest.mark.slow
     @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=25))
     def test_the_front_is_that_of_the_definition(self, rows):
         frame = pd.DataFrame(rows, columns=["x", "y", "z"])
@@ -431,6 +434,7 @@ def test_intervals_are_of_numbers():
         rl.intervals(pd.DataFrame({"policy": ["retry"], "p99": [1.0]}))
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_heavy_library():
     code = "import sys, resilab; print([m for m in ('pandas', 'joblib', 'scipy', 'tqdm', 'dask') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

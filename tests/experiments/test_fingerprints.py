@@ -29,6 +29,7 @@ def written(code: str, name: str = "f", **given):
 
 
 class TestFingerprint:
+    @pytest.mark.slow
     def test_equal_values_have_one_fingerprint_in_every_process(self):
         code = (
             "import resilab as rl; from resilab.experiments.fingerprints import fingerprint;"

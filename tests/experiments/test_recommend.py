@@ -103,6 +103,7 @@ class TestSpace:
 
 
 class TestKnownOptima:
+    @pytest.mark.slow
     def test_as_many_retries_as_the_formula_asks_for(self):
         """Failures of 20 %: one retry answers 96 %, two 99.2 %, three 99.84 %; calls 1.2, 1.24, 1.248."""
         for answered, best in ((0.95, 1), (0.985, 2), (0.997, 3)):
@@ -110,6 +111,7 @@ class TestKnownOptima:
             assert found.choice == {"max_retries": best}
             assert found.status == "meets"
 
+    @pytest.mark.slow
     def test_the_bulkhead_of_erlang(self):
         """The smallest limit that refuses at most 5 % of Poisson traffic, offered 3: B(6) = 5.2 %, B(7) = 2.2 %."""
         pool = rl.Scenario(rl.Poisson(30), rl.Service(100, rl.Exponential(0.1)), duration=60.0)
@@ -124,6 +126,7 @@ class TestKnownOptima:
         )
         assert found.choice == {"limit": 7}
 
+    @pytest.mark.slow
     def test_the_time_limit_of_a_queue(self):
         """M/M/1 with a limit of its own: the smallest with 90 % of successes, by theory, is in the set."""
         queue = rl.Scenario(rl.Poisson(7), rl.Service(1, rl.Exponential(0.1), on_cancel="stop"), duration=300.0)
@@ -152,6 +155,7 @@ class TestVerdicts:
         assert found.choice is None
         assert found.policy == rl.ResiliencePolicy()
 
+    @pytest.mark.slow
     def test_what_cannot_be_told_apart_is_said_and_the_simplest_is_chosen(self):
         def policy(retries=2, breaker=True):
             parts = [rl.CircuitBreaker(failure_threshold=10_000)] if breaker else []
@@ -164,6 +168,7 @@ class TestVerdicts:
         assert found.choice == {"retries": 2, "breaker": False}
         assert {"retries": 2, "breaker": True} in found.equals
 
+    @pytest.mark.slow
     def test_a_setting_that_cannot_be_built_is_left_out_and_named(self):
         found = recommend(retries, CALM, SLO(within=1.0, answered=0.98), max_retries=[-1, 2], **SHORT)
         assert found.choice == {"max_retries": 2}
@@ -179,6 +184,7 @@ class TestVerdicts:
 
 
 class TestRobustness:
+    @pytest.mark.slow
     def test_a_setting_on_a_cliff_is_not_chosen(self):
         """A limit of 20 is just enough for 100 requests/s that take 0.19 s; with a tenth more it refuses some."""
         steady = rl.Scenario(rl.Steady(100), rl.Service(1000, 0.19), duration=20.0)
@@ -217,6 +223,7 @@ class TestRobustness:
         assert margins.loc["limit", "holds_to"] <= 12
         assert margins.loc["duration of faults", "fails_at"] is not None
 
+    @pytest.mark.slow
     def test_a_choice_on_a_cliff_that_cannot_be_left_is_called_one(self):
         steady = rl.Scenario(rl.Steady(100), rl.Service(1000, 0.19), duration=20.0)
         found = recommend(
@@ -238,6 +245,7 @@ class TestRobustness:
         assert len(with_load(replay, 3.0).workload.times) == 12
         assert list(Stress().of({"day": scenario})) == ["day, 1.1 x load", "day, faults 1.25 x as long"]
 
+    @pytest.mark.slow
     def test_margins_say_how_far_each_number_can_move(self):
         found = recommend(retries, CALM, SLO(within=1.0, answered=0.98), max_retries=[0, 1, 2, 3, 4], **SHORT)
         margins = found.margins.set_index("what")
@@ -246,6 +254,7 @@ class TestRobustness:
 
 
 class TestEverywhereTheSame:
+    @pytest.mark.slow
     def test_on_any_number_of_workers_and_from_a_cache(self, tmp_path):
         arguments = {"max_retries": [0, 1, 2, 3], "stress": None, "progress": False}
         slo = SLO(within=1.0, answered=0.98)
@@ -256,6 +265,7 @@ class TestEverywhereTheSame:
         again = recommend(retries, CALM, slo, n_jobs=1, cache=tmp_path, **arguments)
         assert again.table.equals(alone.table)
 
+    @pytest.mark.slow
     def test_an_interrupt_returns_the_best_so_far_and_a_second_call_goes_on(self, monkeypatch, tmp_path):
         played = Job.play
         count = []
@@ -288,6 +298,7 @@ class TestSituations:
         with pytest.raises(TypeError, match="situations must be scenarios that have a policy"):
             named_situations([3])
 
+    @pytest.mark.slow
     def test_it_must_hold_in_each(self):
         worse = CALM.replace(service=CALM.service.replace(failure_rate=0.4))
         found = recommend(
@@ -305,6 +316,7 @@ class TestSituations:
         with pytest.raises(ValueError, match="weights must name situations"):
             recommend(retries, {"a": CALM}, SLO(within=1.0), weights={"b": 1.0}, max_retries=[0], **SHORT)
 
+    @pytest.mark.slow
     def test_a_cost_weighs_situations_by_their_time_in_a_month(self):
         hard = CALM.replace(service=CALM.service.replace(faults=(rl.Errors(5, 10, 0.9),)))
         found = recommend(
@@ -316,6 +328,7 @@ class TestSituations:
         assert math.isclose(sum(weights.values()), 1.0)
 
 
+@pytest.mark.slow
 def test_the_report_stands_alone(tmp_path):
     found = recommend(retries, CALM, SLO(within=1.0, answered=0.98), max_retries=[0, 1, 2], **SHORT)
     page = found.report(tmp_path / "why.html")

@@ -30,6 +30,7 @@ def test_two_tries_are_safe_below_half_of_the_capacity():
     assert found.table["comes_back"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 def test_cancelled_work_that_stops_makes_every_load_safe():
     found = rl.safe_load(
         lambda rate: bronson(rate, on_cancel="stop"), HANG, 100, 220, recovery=20.0, window=10.0, steps=1, **FAST
@@ -38,17 +39,20 @@ def test_cancelled_work_that_stops_makes_every_load_safe():
     assert found.high == math.inf
 
 
+@pytest.mark.slow
 def test_a_load_above_the_capacity_never_comes_back():
     found = rl.safe_load(bronson, HANG, 320, 350, recovery=5.0, window=5.0, steps=1, **FAST)
     assert (found.low, found.high) == (-math.inf, 320)
 
 
+@pytest.mark.slow
 def test_a_longer_fault_is_survived_by_less_load():
     table = recovery_map(bronson, HANG, loads=[100, 240], durations=[0.1, 10.0], recovery=20.0, window=10.0, **FAST)
     assert table.loc[0.1].tolist() == [1.0, 1.0]
     assert table.loc[10.0].tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 def test_it_is_the_same_on_workers():
     arguments = {"recovery": 5.0, "window": 5.0, "steps": 2, "seeds": 2, "progress": False}
     one, two = (rl.safe_load(bronson, rl.Outage(2, 3, mode="hang"), 100, 290, n_jobs=n, **arguments) for n in (1, 2))

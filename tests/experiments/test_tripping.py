@@ -27,6 +27,7 @@ def test_a_minimum_of_ten_calls_with_a_small_count_window_opens_when_that_is_ful
     assert rl.trips(breaker, rate=100, faults=20).time_to_open < 0.1
 
 
+@pytest.mark.slow
 def test_five_failures_in_five_seconds_open_a_busy_client_that_is_well():
     """unkey pull request 6568: 840 operations a second, less than 1 % fail; at 1 a second it never opens wrongly."""
     breaker = rl.CircuitBreaker(window=rl.TimeWindow(5), failure_threshold=5, volume_threshold=1, timeout=5.0)
@@ -34,6 +35,7 @@ def test_five_failures_in_five_seconds_open_a_busy_client_that_is_well():
     assert rl.trips(breaker, rate=1, failure_rate=0.005, calls=10_000, faults=5).rejected < 0.01
 
 
+@pytest.mark.slow
 def test_a_threshold_of_one_percent_with_ten_calls_does_not_open_at_the_first_failure():
     """Polly issue 320: ten calls must be there; with traffic of 1 a second and all failing it takes seconds."""
     breaker = rl.CircuitBreaker(window=rl.TimeWindow(300), failure_rate_threshold=0.01, volume_threshold=10)
@@ -42,6 +44,7 @@ def test_a_threshold_of_one_percent_with_ten_calls_does_not_open_at_the_first_fa
     assert 2 < found.time_to_open < 6
 
 
+@pytest.mark.slow
 def test_without_a_minimum_it_opens_after_a_quiet_night():
     """opossum issue 217: the first failure is 100 % of one call."""
     breaker = rl.CircuitBreaker(window=rl.TimeWindow(10), failure_rate_threshold=0.5, volume_threshold=1)
@@ -60,6 +63,7 @@ def test_failures_that_are_far_apart_reach_no_consecutive_rule():
     assert rl.trips(share, rate=1, fault_rate=0.3).opens > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("volume", "threshold", "failure_rate"), [(0, 3, 0.3), (10, 3, 0.3), (10, 5, 0.5), (2, 2, 0.6)]
 )

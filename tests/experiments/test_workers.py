@@ -70,11 +70,13 @@ class TestInterrupt:
         assert frames[0].columns.tolist() == ["seed"]
         assert frames[2].columns.tolist() == ["rate", "replications", "error"]
 
+    @pytest.mark.slow
     def test_work_goes_on_after_an_interrupt(self):
         with pytest.warns(InterruptedExperimentWarning):
             rl.sweep(build, rate=[5.0, 6.0], metrics="p99", n_jobs=2, watch=interrupt_after(1))
         assert len(rl.replicate(SCENARIO, 4, metrics="p99", n_jobs=2)) == 4
 
+    @pytest.mark.slow
     def test_ctrl_c_in_a_script_keeps_the_finished_runs(self, tmp_path):
         """A real SIGINT to a process and its workers."""
         script = tmp_path / "script.py"
@@ -118,6 +120,7 @@ class TestInterrupt:
 
 
 class TestWorkersThatDie:
+    @pytest.mark.slow
     def test_a_killed_worker_loses_nothing(self, tmp_path):
         once = tmp_path / "killed"
         rows = []
@@ -137,6 +140,7 @@ class TestWorkersThatDie:
         alone = rl.replicate(SCENARIO, 20, metrics=lambda result: result.latency.mean(), n_jobs=1)
         assert frame.deadly[0] == alone["value"].mean()
 
+    @pytest.mark.slow
     def test_a_run_that_kills_its_worker_every_time_is_an_error_and_the_rest_is_kept(self):
         def deadly(result):
             if result.seed in (3, 11) and result.scenario.workload.rate == 15.0:
@@ -184,6 +188,7 @@ class TestErrorsReachTheUser:
             rl.sweep(build, rate=[15.0], seed=4, metrics=fails, n_jobs=n_jobs, progress=False)
         assert caught.value.__notes__ == ["in the setting {'rate': 15.0} with seed 4"]
 
+    @pytest.mark.slow
     def test_of_several_the_first_is_raised_on_any_number_of_workers(self):
         def slow_then_fails(model, seed):
             time.sleep(0.3 if seed == 2 else 0.0)
@@ -327,6 +332,7 @@ class TestAutomaticWorkers:
         monkeypatch.setattr("resilab.experiments.runs.Workers._on_workers", None)
         assert len(rl.replicate(SCENARIO, 3, metrics="p99")) == 3
 
+    @pytest.mark.slow
     def test_much_work_starts_some_after_a_trial(self):
         ids = rl.replicate("model", 30, run=lambda model, seed: _work(0.1), metrics=lambda result: os.getpid())
         assert ids["value"][0] == os.getpid()

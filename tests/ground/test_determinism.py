@@ -30,11 +30,13 @@ def here():
     return digests(SCENARIOS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "1234"])
 def test_another_process_and_another_hash_seed_give_the_same_bits(here, hash_seed):
     assert in_another_process(PYTHONHASHSEED=hash_seed) == here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["public", "private"])
 def test_simpys_public_api_alone_gives_the_same_bits(here, engine):
     """The engine without private attributes is slower and nothing else, up to a horizon, where it needs a step more."""
@@ -43,6 +45,7 @@ def test_simpys_public_api_alone_gives_the_same_bits(here, engine):
     assert whole == {name: there[name] for name in whole}
 
 
+@pytest.mark.slow
 def test_the_order_in_which_scenarios_are_played_does_not_matter(here):
     assert digests(reversed(SCENARIOS)) == here
 

@@ -70,6 +70,7 @@ NO_OPS = (rl.Timeout(math.inf), rl.Timeout(math.inf, cancel=False), rl.Retry(0),
 NEVER_OPENS = rl.CircuitBreaker(10**9, 1, 1.0, 10**9)
 
 
+@pytest.mark.slow
 @SEARCH
 @given(scenario=scenarios, seed=st.integers(0, 99), position=st.integers(0, 5))
 @pytest.mark.parametrize("no_op", [*NO_OPS, NEVER_OPENS], ids=repr)
@@ -82,6 +83,7 @@ def test_a_policy_that_does_nothing_changes_not_one_bit(no_op, scenario, seed, p
     assert plain.attempts.equals(other.attempts)
 
 
+@pytest.mark.slow
 @SEARCH
 @given(scenario=scenarios, seed=st.integers(0, 99))
 def test_the_same_seed_gives_the_same_rows(scenario, seed):

@@ -80,6 +80,7 @@ def test_request_that_there_is_not_is_told():
         rl.simulate(BUSY.replace(duration=1.0), record=False).life(0)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), hedge=st.booleans(), horizon=st.sampled_from([None, 4.0]))
 def test_phases_fill_the_time_of_every_request(seed, hedge, horizon):

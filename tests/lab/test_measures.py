@@ -54,6 +54,7 @@ def test_losers_of_a_hedge_are_cancelled_and_no_time_outs():
     assert result.summary()["wasted_work"] > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hedge", [rl.Hedge(0.1), rl.Hedge(0.0), rl.Hedge(0.0, max_hedges=2)], ids=str)
 def test_a_fallback_of_a_losing_copy_does_not_degrade_the_answer_of_the_winner(hedge):
     """Each copy degrades with probability 0.3, whichever wins: so does the request."""
@@ -78,6 +79,7 @@ def test_a_call_left_behind_does_not_lend_its_deadline_to_the_next_try():
     assert second["service_time"].iloc[0] == pytest.approx(0.9)
 
 
+@pytest.mark.slow
 def test_abandoned_work_inside_at_a_horizon_keeps_its_rows():
     """Attempts, queue and counts are those of the run without a horizon, up to there."""
     scenario = rl.Scenario(rl.Steady(30), rl.Service(2, 0.1, on_cancel="ignore"), rl.Timeout(0.5), duration=60.0)

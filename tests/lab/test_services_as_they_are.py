@@ -85,6 +85,7 @@ def served_with_cancel_time(rate, mean, limit, held, count, seed):
     return served / count
 
 
+@pytest.mark.slow
 def test_an_overload_of_cancelled_calls_agrees_with_an_independent_loop():
     """Cancelling alone can keep a service busy: with it far fewer succeed than with none."""
     service = rl.Service(1, rl.Exponential(0.1), on_cancel="stop", cancel_time=0.15)
@@ -232,6 +233,7 @@ def barging(rate, mean, wake, workers, limit, count, seed):
     return served / count
 
 
+@pytest.mark.slow
 def test_an_overloaded_pool_agrees_with_an_independent_loop():
     """In an overload some calls succeed that a strict order would all let wait too long."""
     service = rl.Service(4, rl.Exponential(0.1), discipline="barging", wake_time=0.02, on_cancel="stop")
@@ -240,6 +242,7 @@ def test_an_overloaded_pool_agrees_with_an_independent_loop():
     assert rl.simulate(scenario, seed=1, record=False).summary()["success_rate"] == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -34,6 +34,7 @@ def test_a_dead_leaf_is_called_once_for_each_path_of_retries(tiers, retries, cal
     assert result.counts()["failure"] == len(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "retries", "tiers", "calls", "fails"), [(0.5, 3, 2, 2, 1.53e-5), (0.9, 2, 3, 9.4185, 0.05815)]
 )

@@ -90,12 +90,14 @@ def test_panels_draw_on_the_axes_they_are_given(panel, result, other):
     assert panel(result).get_xlabel() == ax.get_xlabel()
 
 
+@pytest.mark.slow
 def test_panels_and_explorers_do_without_pyplot():
     """Neither pictures nor explorers load matplotlib's pyplot, whose global state they would share."""
     code = "import sys, resilab as rl; rl.plots.overview; rl.explore; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_panel_of_its_own_is_a_picture(result):
     """What a panel returns shows as PNG in a notebook, and so does an overview."""
     for shown in (rl.plots.latency_ecdf(result), rl.plots.overview(result)):
@@ -212,6 +214,7 @@ def test_pictures_of_a_run_cut_at_a_horizon():
     assert panels.outcome_rates(result, np.array([0.0, 12.0])).sum() == len(result) - result.counts()["open"]
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run_without_requests():
     """A run in which nothing arrives gives an empty picture, not an error."""
     empty = rl.Scenario(rl.Schedule([(5, 10)]), SERVICE, duration=1.0)
@@ -295,6 +298,7 @@ class CountingStage(Stage):
         super()._draw_all()
 
 
+@pytest.mark.slow
 def test_stage_draws_text_only_once(result):
     """A second run on the same limits draws no text, and the picture is that of a full drawing."""
     stage, full = CountingStage(8, 5, 60), CountingStage(8, 5, 60)
@@ -364,6 +368,7 @@ def test_text_behind_the_data_is_drawn_once_until_it_moves():
     assert stage.full_draws == 2
 
 
+@pytest.mark.slow
 def test_redrawn_picture_is_that_of_a_new_one(result):
     """A run drawn over the kept frame looks as on a new stage, names of faults and breaker states included."""
     stage = Stage(8, 5, 60)

@@ -45,6 +45,7 @@ def test_the_fates_of_events_add_up():
     assert [text.get_text().strip() for text in ax.texts] == [str(len(result)), "0", "0", "0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overview", "runs"),
     [

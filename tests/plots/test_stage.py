@@ -37,6 +37,7 @@ def rooms(stage):
     return [ax.get_tightbbox(stage.canvas.get_renderer()) for ax in stage.axes]
 
 
+@pytest.mark.slow
 def test_only_the_axes_whose_limits_change_are_drawn_anew():
     """The picture is that of a new stage; nothing of the old ticks is left."""
     plain = lambda heights: lambda figure: columns(heights)(figure) or figure.texts.clear()  # noqa: E731
@@ -47,6 +48,7 @@ def test_only_the_axes_whose_limits_change_are_drawn_anew():
     assert stage.full_draws == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,6 +89,7 @@ def test_axes_over_others_are_drawn_together():
     assert stage.full_draws == 2
 
 
+@pytest.mark.slow
 def test_moves_of_an_explorer_seldom_need_a_new_layout():
     """The axes of an overview change where they are, as long as their numbers have no more digits."""
     service = rl.Service(workers=3, latency=rl.Exponential(mean=0.1), queue_limit=20)

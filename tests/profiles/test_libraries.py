@@ -186,6 +186,7 @@ FALSE_TRIPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "fewest"), FALSE_TRIPS)
 def test_a_healthy_dependency_trips_the_breaker_of_resilience4j_as_often_as_measured(rate, fewest):
     """The window is 100 calls and the threshold 50 %; the difference of 2,000 and 600 runs is within 3.5 sigma."""

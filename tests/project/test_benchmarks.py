@@ -37,6 +37,7 @@ def test_events_a_request_stay_few(failure_rate, most):
     assert events_of(lambda: bare_queue(3000)) / requests == pytest.approx(6.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_ratios_are_taken_within_a_round():
     times = rounds({"a": lambda: None, "b": lambda: None}, 3)
     assert [len(values) for values in times.values()] == [3, 3]

@@ -7,6 +7,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import resilab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +80,7 @@ def test_badge_opens_the_first_notebook_and_its_address_is_written_once():
     assert TEXT.rstrip().endswith(f"[binder]: {address}")
 
 
+@pytest.mark.slow
 def test_code_without_output_runs_after_the_examples():
     """Blocks that are not doctests use the names that the examples have made."""
     names: dict[str, object] = {}

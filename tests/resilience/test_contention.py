@@ -60,6 +60,7 @@ def means(clients, law, runs):
     return np.mean([contend(clients, BACKOFFS[law], seed) for seed in range(runs)], axis=0)
 
 
+@pytest.mark.slow
 def test_one_client_writes_once_and_two_write_three_times():
     writes, time = means(1, "full", 100)
     assert writes == 1
@@ -67,6 +68,7 @@ def test_one_client_writes_once_and_two_write_three_times():
     assert all(contend(2, BACKOFFS["full"], seed)[0] == 3 for seed in range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "writes", "time"),
     [
@@ -84,6 +86,7 @@ def test_writes_and_times_of_fifty_clients(law, writes, time):
     assert found[1] == pytest.approx(time, rel=0.12)
 
 
+@pytest.mark.slow
 def test_the_ranking_of_the_article():
     """Jitter beats none by far in time and in work; doing without backoff works most and ends first."""
     found = {law: means(30, law, 25) for law in BACKOFFS}

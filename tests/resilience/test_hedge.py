@@ -19,6 +19,7 @@ def play(law, delay, calls=40_000, cancels=True):
     return result.requests["latency"].to_numpy(), len(result.attempts) / len(result.requests) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.05])
 def test_a_hedge_at_a_percentile_costs_that_share_and_cuts_the_tail(share):
     """Exponential latencies of mean 1: mean 1 - e^-d / 2 and 99th percentile (ln 100 + d) / 2."""

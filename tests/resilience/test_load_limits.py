@@ -43,6 +43,7 @@ def sequential_calls(budget, retries, rate, calls=60_000, warm_up=5_000):
     return attempts / calls, successes / calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("budget", "retries", "rate", "load", "success"),
     [
@@ -84,6 +85,7 @@ def rejected_share(limiter, rate, arrivals=60_000):
     return live.rejections / len(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limiter", "rate", "share"),
     [
@@ -201,6 +203,7 @@ def accepted_after_a_stop(throttle):
     return np.array(accepted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("multiplier", "growth"), [(2.0, 1.5936), (3.0, 2.8214)])
 def test_a_throttle_comes_back_exponentially_at_a_pace_that_its_window_sets(multiplier, growth):
     """Where sent = K accepted, the rate grows as e^(g t / window) with g = K (1 - e^-g)."""

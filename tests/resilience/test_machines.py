@@ -352,6 +352,7 @@ def attack(stack, plan, workers, on_cancel, failure_rate):
     return live, service, ends
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     stack=stacks,

@@ -175,6 +175,7 @@ def test_a_cancelled_call_is_not_retried():
     assert calls == [0]
 
 
+@pytest.mark.slow
 def test_a_retry_without_end_at_a_failure_without_end_is_reported():
     """It does not hang, though no time limit and no horizon is there."""
     env = simpy.Environment()
@@ -266,6 +267,7 @@ def test_a_given_delay_can_have_the_jitter_too():
         assert (len(set(delays.round(6))) > 1) is jitter_given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_retries", [None, 10**9])
 def test_retries_without_end_say_what_to_do_and_take_no_memory(max_retries):
     retry = rl.Retry(max_retries, backoff=rl.Backoff("constant", 0.1, jitter="full"))

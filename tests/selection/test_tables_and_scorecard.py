@@ -162,6 +162,7 @@ def of_row(row):
     return {case.side: case for case in all_cases() if case.row == row}
 
 
+@pytest.mark.slow
 def test_orders_without_a_saga_stay_half_done_as_often_as_payments_are_declined():
     """The reservation of a declined order is held for ever; the saga gives it back."""
     case = of_row("Distributed transactions")["protection"]

@@ -93,6 +93,7 @@ class TestAgainstSimulation:
             batches.append(np.mean(steps - np.minimum.accumulate(steps)))  # Lindley's recursion, solved
         self.assert_mean(batches, theory.mg1(0.5, 1.0, cv).mean_wait)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [0.8, 1.0, 1.5])
     @pytest.mark.parametrize("on_cancel", ["stop", "drop_queued"])
     def test_callers_who_leave_one_worker(self, rate, on_cancel):
@@ -114,6 +115,7 @@ class TestAgainstSimulation:
         self.assert_mean(success, expected.success_rate)
         self.assert_mean(busy, expected.utilization)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [9.0, 14.0])
     def test_callers_who_leave_a_queue(self, rate):
         generator = np.random.default_rng(3)

@@ -35,6 +35,7 @@ def test_before_the_trigger_it_looks_healthy():
     assert success(BASE.replace(duration=58.0), 20, 55)[0] > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "attempts"),
     [
@@ -53,6 +54,7 @@ def test_the_collapse_stays(change, attempts):
     assert sent == pytest.approx(attempts, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "early"),
     [
@@ -79,6 +81,7 @@ def test_without_retries_it_takes_the_backlog_over_the_spare_capacity():
     assert success(plain, 115, 140)[0] > 0.9
 
 
+@pytest.mark.slow
 def test_dropping_expired_work_alone_is_not_enough():
     """First in first out serves what is about to expire."""
     late, sent = success(BASE.replace(service=SERVICE.replace(on_cancel="drop_queued")), 220, 270)
@@ -86,6 +89,7 @@ def test_dropping_expired_work_alone_is_not_enough():
     assert 3.7 < sent < 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("retries", "recovers", "stuck"), [(1, 42, 58), (2, 28, 38)])
 def test_the_overloaded_state_feeds_itself_above_capacity_over_attempts(retries, recovers, stuck):
     """It stays where rate (n + 1) > capacity."""
@@ -96,6 +100,7 @@ def test_the_overloaded_state_feeds_itself_above_capacity_over_attempts(retries,
     assert success(high, 220, 270)[0] < 0.03
 
 
+@pytest.mark.slow
 def test_a_load_cut_below_capacity_over_attempts_ends_it():
     """300 a second of capacity, 280 arrive, one retry: 200 during a minute is not enough, 100 is."""
     service = rl.Service(
@@ -108,6 +113,7 @@ def test_a_load_cut_below_capacity_over_attempts_ends_it():
         assert (late > 0.99) if recovers else (late < 0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "recovers", "attempts"), [(0.1, True, 1.0), (0.3, False, 1.3)])
 def test_a_retry_budget_helps_if_rate_and_budget_fit_the_capacity(share, recovers, attempts):
     """80 x 1.1 = 88 fit into 100, 80 x 1.3 = 104 do not: the budget itself keeps the overload alive."""
@@ -121,6 +127,7 @@ def stacked(throttle, is_inside=True):
     return rl.ResiliencePolicy(*((RETRY, throttle) if is_inside else (throttle, RETRY)), LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_inside", [True, False], ids=["throttle inside the retry", "outside"])
 def test_an_adaptive_throttle_with_a_short_window_ends_it(is_inside):
     """It starves the queue, then its rate doubles each 0.43 windows, wherever it stands."""
@@ -129,6 +136,7 @@ def test_an_adaptive_throttle_with_a_short_window_ends_it(is_inside):
     assert success(scenario, 160, 270, seeds=(1, 2, 3))[0] > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "throttle",
     [rl.AdaptiveThrottle(), rl.AdaptiveThrottle(window=5.0, refusals=rl.ServiceOverloadedError)],

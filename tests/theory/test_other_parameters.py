@@ -53,6 +53,7 @@ class TestLuckBelongsToItsRequest:
         assert both["latency"].equals(alone["latency"])
         assert (both["outcome"] == alone["outcome"]).all()
 
+    @pytest.mark.slow
     def test_a_workload_split_over_operations_waits_as_before(self):
         """The sum of Poisson streams is one: M/G/1 with gamma work of cv 1.4 at 0.5."""
         service = rl.Service(1, rl.Gamma(1.0, 1.4))
@@ -203,6 +204,7 @@ def served(result):
 
 
 class TestOtherQueues:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("places", "offered", "law"),
         [
@@ -222,12 +224,14 @@ class TestOtherQueues:
             other = rl.simulate(plenty.replace(policy=policy), 1)
             assert (other.columns["outcome"] == rl.simulate(service, 1).columns["outcome"]).all()
 
+    @pytest.mark.slow
     def test_last_in_first_out_keeps_the_mean_of_a_bounded_queue(self):
         exact = theory.mmck(1.0, 1, 1.0, 2)
         service = rl.Service(1, rl.Exponential(1.0), queue_limit=2, discipline="lifo")
         numbers = (exact.rejected_rate, exact.mean_wait, exact.wait_probability, exact.utilization)
         seen(under(1.0, service, 10_000), queue, numbers, record=True)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("rate", "limit", "reaction"), [(0.65, 2.5, "ignore"), (1.0, 1.5, "stop"), (1.6, 3.0, "drop_queued")]
     )
@@ -245,6 +249,7 @@ class TestOtherQueues:
             race = under(rate, rl.Service(1, rl.Exponential(1.0)), 9_000, rl.Timeout(limit, cancel=False))
             assert rl.simulate(race, 1).attempts.equals(rl.simulate(scenario, 1).attempts)
 
+    @pytest.mark.slow
     def test_patience_with_a_bulkhead_and_with_a_pool(self):
         exact = theory.mmc_patience(6, 5, 0.7, 0.3)
         scenario = under(6, rl.Service(PLENTY, rl.Exponential(0.7)), 9_000, rl.Bulkhead(5, max_wait=0.3))
@@ -252,6 +257,7 @@ class TestOtherQueues:
         pool = scenario.replace(policy=rl.ConnectionPool(5, acquire_timeout=0.3))
         assert rl.simulate(pool, 1).latency.tolist() == rl.simulate(scenario, 1).latency.tolist()
 
+    @pytest.mark.slow
     def test_seven_users_of_two_workers(self):
         exact = theory.closed_loop(7, 0.5, 2, 0.3)
         throughput = 7 / (0.5 + exact.mean_latency)
@@ -263,6 +269,7 @@ class TestOtherQueues:
             (throughput, 1, exact.mean_latency),
         )
 
+    @pytest.mark.slow
     def test_a_tier_waits_for_its_database(self):
         """Its own work, then M/M/2 below."""
         front = rl.chain(
@@ -271,6 +278,7 @@ class TestOtherQueues:
         exact = 0.05 + theory.mmc(10, 2, 0.1).mean_latency
         seen(under(10, front, 6_000), served, (1, exact))
 
+    @pytest.mark.slow
     def test_a_round_robin_over_three_replicas_smooths_the_arrivals(self):
         """Each replica is an E3/M/1 queue: latency 1 / (1 - s), s = (1.8 / (1.8 + 1 - s))^3."""
         fleet = rl.Fleet(replicas=3, workers=1, latency=rl.Exponential(1.0))
@@ -279,6 +287,7 @@ class TestOtherQueues:
 
 
 class TestOtherPolicies:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("jitter", "backoff"),
         [("reference", 0.38256), ("decorrelated", 0.38265)],
@@ -293,6 +302,7 @@ class TestOtherPolicies:
             (exact.success_rate, exact.amplification, backoff),
         )
 
+    @pytest.mark.slow
     def test_a_breaker_round_and_round(self):
         exact = theory.breaker_cycle(15, 0.7, 2, 1, 0.8)
         breaker = rl.CircuitBreaker(2, 1, 0.8, 0)
@@ -304,6 +314,7 @@ class TestOtherPolicies:
         numbers = (exact.rejected_rate, exact.openings)
         seen(under(15, fails(0.7), 8_000, breaker), measure, numbers, record=True)
 
+    @pytest.mark.slow
     def test_a_breaker_with_a_window_of_six(self):
         """It opens after 13.0616 calls on average: the chain of all 64 windows says so."""
         breaker = rl.CircuitBreaker(1, 1, 1.5, 4, window=rl.CountWindow(6), failure_rate_threshold=0.5)
@@ -315,12 +326,14 @@ class TestOtherPolicies:
             [1.5 / seconds],
         )
 
+    @pytest.mark.slow
     def test_two_hedges_of_uniform_calls(self):
         """Uniform from 0.2 to 3 s, a copy each second: the integral of the product of the tails."""
         scenario = under(20, rl.Service(PLENTY, rl.Uniform(0.2, 3.0)), 3_000, rl.Hedge(1.0, 2))
         measure = lambda result: (result.latency.mean(), result.columns["attempts"].mean() - 1)  # noqa: E731
         seen(scenario, measure, (1.470578, 0.969388), count=10)
 
+    @pytest.mark.slow
     def test_a_bulkhead_around_a_retry_holds_its_permit_meanwhile(self):
         """Erlang's B of 4 x (0.15 x 1.3125 + 0.25 x 0.3 + 0.0625 x 0.6) = 1.2375 offered to 2."""
         policy = rl.ResiliencePolicy(rl.Bulkhead(2, max_queue=0), rl.Retry(2, 0.3, 100.0, 2.0, jitter="none"))

@@ -18,6 +18,7 @@ def fails(rate, **options):
     return rl.Service(100_000, INSTANT, failure_rate=rate, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "retries", "success", "attempts"),
     [(0.1, 1, 0.99, 1.1), (0.3, 3, 0.9919, 1.417), (0.5, 5, 0.98438, 1.9688), (0.9, 3, 0.3439, 3.439)],
@@ -38,6 +39,7 @@ def test_nested_retries_multiply():
     assert set(result.requests["attempts"]) == {64}
 
 
+@pytest.mark.slow
 def test_backoff_adds_its_mean_to_the_latency():
     """p = 0.5, five retries of base 0.1 s: 0.25 s without jitter, half of it with full jitter."""
     for jitter, total in (("none", 0.25), ("reference", 0.2625), ("full", 0.125), ("equal", 0.1875)):
@@ -46,6 +48,7 @@ def test_backoff_adds_its_mean_to_the_latency():
         accept(replications(played, lambda r: np.nanmean(r.latency), record=False), total)
 
 
+@pytest.mark.slow
 def test_retries_without_delay_into_a_full_system_are_useless():
     """M/M/10/12 at 9: the retries see the same full system, so as many fail as without them."""
     service = rl.Service(10, rl.Exponential(1.0), queue_limit=2)
@@ -57,6 +60,7 @@ def test_retries_without_delay_into_a_full_system_are_useless():
     assert replications(spread, lambda r: shares(r)[REJECTED], record=False, count=3).mean() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("delays", "success"), [((0.1, 0.2, 0.4), 0.95859), ((5.0, 10.0, 20.0), 0.99982)])
 def test_a_backoff_must_be_of_the_order_of_the_outage(delays, success):
     """A dependency that is up 100 s and down 5 s on average: short retries meet the same outage."""
@@ -70,6 +74,7 @@ def test_a_backoff_must_be_of_the_order_of_the_outage(delays, success):
     accept(blocks, success, absolute=0.012)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "threshold", "mean", "deviation"),
     [(0.5, 5, 62.0, 58.224), (0.5, 3, 14.0, 11.916), (0.8, 5, 10.259, 6.707)],
@@ -89,6 +94,7 @@ def test_calls_until_a_breaker_opens(failure, threshold, mean, deviation):
     assert len(calls) > 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "threshold", "successes", "rate", "timeout", "rejected", "succeeded"),
     [
@@ -107,6 +113,7 @@ def test_the_full_cycle_of_a_breaker(failure, threshold, successes, rate, timeou
     accept(values[SUCCESS], succeeded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "calls"), [(10, 16.0), (2, 14.943)])
 def test_few_calls_reach_a_dead_service(rate, calls):
     """A minute's outage, k = 5, T = 5 s: five calls open the breaker, then one probe each time."""
@@ -117,6 +124,7 @@ def test_few_calls_reach_a_dead_service(rate, calls):
     assert reached.std(ddof=1) < 1.5
 
 
+@pytest.mark.slow
 def test_a_breaker_recovers_within_one_timeout_of_the_repair():
     """Mean T^2 / 2 / (T + 1 / rate) + successes / rate = 2.751 s, never more than T and a few calls."""
     played = rl.Scenario(
@@ -131,6 +139,7 @@ def test_a_breaker_recovers_within_one_timeout_of_the_repair():
     assert delays.max() < 5 + 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("failure", "inside", "outside"), [(0.8, 10.259, 56.192)])
 def test_a_breaker_inside_a_retry_opens_sooner(failure, inside, outside):
     """Inside it counts attempts, outside whole requests that failed after three."""
@@ -151,6 +160,7 @@ def test_a_breaker_inside_a_retry_opens_sooner(failure, inside, outside):
     assert inner == pytest.approx(inside, rel=0.25)  # a request may add rejected attempts
 
 
+@pytest.mark.slow
 def test_a_time_limit_inside_a_retry():
     """p = e^-2 a try: 0.99966 succeed within 4 x 0.2 s and the delays, 0.10906 s on average."""
     policy = rl.ResiliencePolicy(rl.Retry(3, 0.05, 100.0, 2.0, jitter="none"), rl.Timeout(0.2))
@@ -171,6 +181,7 @@ def test_a_time_limit_inside_a_retry():
     assert worst.max() <= 1.15 + 1e-9
 
 
+@pytest.mark.slow
 def test_a_bulkhead_outside_a_retry_blocks_more():
     """Its permit is held during backoff: Erlang's B of lambda (calls + backoff) = 0.0726, whatever the law."""
     retry = rl.Retry(3, 0.1, 100.0, 2.0, jitter="none")
@@ -183,6 +194,7 @@ def test_a_bulkhead_outside_a_retry_blocks_more():
     assert replications(inside, lambda r: shares(r)[REJECTED], record=False, count=5).mean() < 0.055
 
 
+@pytest.mark.slow
 def test_a_fallback_that_may_fail():
     """Primary right in 0.9 (50 ms), fallback in 0.99 (5 ms): 0.999 answered, 0.099 degraded, 50.5 ms."""
     # every hundredth fallback call fails, in turn: the share is exact

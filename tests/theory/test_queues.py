@@ -24,6 +24,7 @@ def scenario(rate, service, requests, **options):
     return rl.Scenario(rl.Poisson(rate), service, duration=requests / rate, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(
     ("permits", "offered", "blocked", "requests"), [(5, 5, 0.284868, 12_000), (20, 25, 0.27989, 15_000)]
@@ -34,6 +35,7 @@ def test_a_bulkhead_without_queue_blocks_as_erlang_b_whatever_the_law(permits, o
     accept(replications(played, lambda result: shares(result)[REJECTED], record=False), blocked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "mean", "workers", "places", "blocked", "wait", "waits", "utilization"),
     [
@@ -59,6 +61,7 @@ def test_a_bounded_queue_is_m_m_c_k(rate, mean, workers, places, blocked, wait, 
         accept(value, exact)
 
 
+@pytest.mark.slow
 def test_a_bulkhead_with_a_queue_is_m_m_c_k_too():
     """The same numbers, whether the queue is the service's or the bulkhead's."""
     policy = rl.Bulkhead(1, max_queue=4)
@@ -74,6 +77,7 @@ def test_a_bulkhead_with_a_queue_is_m_m_c_k_too():
     accept(sojourn, 1.7903 + 1.0)
 
 
+@pytest.mark.slow
 def test_an_unbounded_queue_is_erlang_c():
     """P(wait) = C(c, a), mean wait C / (c mu - lambda); here C(2, 1) = 1 / 3."""
     played = scenario(1, rl.Service(2, rl.Exponential(1.0)), 40_000)
@@ -82,6 +86,7 @@ def test_an_unbounded_queue_is_erlang_c():
     accept(wait, 1 / 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "second_moment"),
     [
@@ -100,6 +105,7 @@ def test_one_worker_waits_as_pollaczek_and_khinchine_say(law, second_moment):
     accept(waits, 0.5 * second_moment / (2 * (1 - 0.5)))
 
 
+@pytest.mark.slow
 def test_lifo_keeps_the_mean_wait_and_spreads_it():
     """M/M/1 at rho = 0.3, the same work: equal means, and a second moment that is 1 / (1 - rho) times as large."""
     moments = {}
@@ -115,6 +121,7 @@ def test_lifo_keeps_the_mean_wait_and_spreads_it():
     accept(moments["lifo"][1], 0.6 / 0.7**3, relative=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "reaction", "successes", "utilization"),
     [
@@ -136,6 +143,7 @@ def test_three_reactions_to_a_time_limit_on_one_worker(rate, reaction, successes
     accept(values[1], utilization)
 
 
+@pytest.mark.slow
 def test_with_full_cancellation_no_request_expires_in_the_queue():
     """First come first served and one limit for all: whoever reaches the head has time left."""
     service = rl.Service(3, rl.Exponential(1.0))
@@ -181,6 +189,7 @@ def test_two_dependencies_in_isolated_shared_and_capped_pools(shared, own, slow,
         accept(values, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("users", "mean", "workers", "throughput", "wait"),
     [(20, 1.0, 8, 7.9119, 0.52782), (50, 0.1, 4, 38.85, 0.18701)],
@@ -199,6 +208,7 @@ def test_a_closed_workload_is_the_machine_repair_model(users, mean, workers, thr
         accept(values, exact)
 
 
+@pytest.mark.slow
 def test_without_a_bulkhead_calls_in_flight_are_poisson():
     """Mean and variance of the number in flight are both lambda E[S]."""
     played = scenario(100, rl.Service(10_000, rl.LogNormal.from_mean(0.1, 2.0)), 20_000)

@@ -62,6 +62,7 @@ def test_windows_are_found_where_they_are(size):
 # Workers and law
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [4, 8, 20])
 @pytest.mark.parametrize("faults", [(), FAULTS])
 def test_workers_and_law_are_found(workers, faults):
@@ -71,11 +72,13 @@ def test_workers_and_law_are_found(workers, faults):
     assert [type(fault) for fault in model.faults] == [type(fault) for fault in faults]
 
 
+@pytest.mark.slow
 def test_many_workers_are_found_from_the_queues_of_faults():
     model = rl.calibrate(log_of(64, faults=(rl.Outage(10, 3, mode="hang"),), duration=30.0))
     assert holds(model, "workers", 64)
 
 
+@pytest.mark.slow
 def test_workers_are_not_identified_where_nobody_waits():
     model = rl.calibrate(log_of(64, load=0.4, duration=30.0))
     found = row(model, "workers")
@@ -87,6 +90,7 @@ def test_workers_are_not_identified_where_nobody_waits():
     assert rl.calibrate(log_of(64, load=0.4, duration=30.0), workers=64).service.workers == 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 5, 16, 48])
 @pytest.mark.parametrize("load", [0.1, 0.3, 0.5, 0.65])
 @pytest.mark.parametrize("law", [rl.Exponential(0.05), rl.Uniform(0.01, 0.09), rl.Constant(0.05)])
@@ -103,6 +107,7 @@ def test_workers_lie_between_the_fewest_and_the_most_that_may_be(workers, load, 
     assert model.service.workers >= found["low"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [5, 16])
 @pytest.mark.parametrize("load", [0.85, 0.95])
 @pytest.mark.parametrize("law", [rl.Exponential(0.05), rl.Uniform(0.01, 0.09)])
@@ -116,6 +121,7 @@ def test_newest_first_is_no_number_of_workers(workers, load, law):
     assert {"fifo", "lifo"} == {change["discipline"] for change in model.alternatives}
 
 
+@pytest.mark.slow
 def test_slow_time_of_a_service_that_always_takes_as_long_is_found():
     """Most of its times of service are equal."""
     service = rl.Service(5, rl.Constant(0.05), faults=rl.Slowdown(60.0, 8.0, factor=1.5))
@@ -147,6 +153,7 @@ def test_times_measured_alone_are_taken_as_the_law():
 # Faults
 
 
+@pytest.mark.slow
 def test_faults_are_found_with_their_windows_and_sizes():
     model = rl.calibrate(log_of(8, faults=FAULTS))
     for number, fault in enumerate(FAULTS, start=1):
@@ -157,6 +164,7 @@ def test_faults_are_found_with_their_windows_and_sizes():
     assert holds(model, "fault 3, slowdown: factor", 2.0)
 
 
+@pytest.mark.slow
 def test_small_faults_are_found():
     model = rl.calibrate(log_of(8, faults=(rl.Errors(30, 10, rate=0.05), rl.Slowdown(70, 10, factor=1.3))))
     errors, slowdown = model.faults
@@ -171,6 +179,7 @@ def test_what_is_too_small_to_be_seen_has_a_size():
     assert 0 < row(model, "smallest errors seen")["value"] < 0.1
 
 
+@pytest.mark.slow
 def test_missing_workers_are_told_from_slow_ones():
     model = rl.calibrate(log_of(8, faults=(rl.CapacityLoss(40, 20, workers=4),)))
     (fault,) = model.faults
@@ -178,10 +187,12 @@ def test_missing_workers_are_told_from_slow_ones():
     assert (fault.workers, round(fault.start)) == (4, pytest.approx(40, abs=1))
 
 
+@pytest.mark.slow
 def test_a_healthy_log_has_no_faults():
     assert [rl.calibrate(log_of(workers, seed=seed)).faults for workers in (4, 8) for seed in range(3)] == [()] * 6
 
 
+@pytest.mark.slow
 def test_given_faults_are_taken():
     model = rl.calibrate(log_of(8, faults=FAULTS), faults=FAULTS)
     assert model.faults == FAULTS
@@ -191,6 +202,7 @@ def test_given_faults_are_taken():
 # What stays open
 
 
+@pytest.mark.slow
 def test_what_happens_to_abandoned_calls_is_not_identified():
     model = rl.calibrate(log_of(8, faults=FAULTS))
     assert row(model, "on_cancel")["value"] == "not identified"
@@ -219,6 +231,7 @@ def test_kaplan_and_meier_know_what_a_limit_hides():
         assert beyond[np.searchsorted(times, time)] == pytest.approx(np.exp(-time), abs=0.01)
 
 
+@pytest.mark.slow
 def test_durations_that_ended_at_a_limit_are_lower_bounds():
     """Logged behind a limit of 0.1 s, asked for one of 0.2 s: the truth is 0.997 and p99 0.164."""
     model = rl.calibrate(log_of(64, load=0.3, policy=rl.Timeout(0.1), on_cancel="stop"))
@@ -250,6 +263,7 @@ def test_a_log_that_cannot_tell_is_refused(log, message):
 # The shipped log
 
 
+@pytest.mark.slow
 def test_the_shipped_log_shows_its_service_and_its_faults():
     """Nobody says that there are 8 workers, nor what happened when."""
     model = rl.calibrate(rl.read_trace(DATA / "orders.csv.gz"))
@@ -265,6 +279,7 @@ def test_the_shipped_log_shows_its_service_and_its_faults():
 # Odd logs
 
 
+@pytest.mark.slow
 def test_a_log_in_which_everybody_waits_is_refused_until_times_alone_are_given():
     log = log_of(8, load=1.3, duration=60.0)
     with pytest.raises(rl.TraceError, match="all of them waited, and nothing shows the work itself"):
@@ -292,6 +307,7 @@ def test_a_service_that_is_slow_for_half_of_the_log_was_not_fast_in_the_other_ha
     assert fault.factor == pytest.approx(1.3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_work_of_callers_that_left_hides_when_a_hang_ended():
     log = log_of(8, load=0.65, faults=(rl.Outage(40, 8, mode="hang"),), policy=rl.Timeout(1.0), duration=150.0)
     model = rl.calibrate(log)
@@ -301,6 +317,7 @@ def test_work_of_callers_that_left_hides_when_a_hang_ended():
     assert "hidden by work of callers that left" in row(model, "fault 1, outage: end")["found_by"]
 
 
+@pytest.mark.slow
 def test_calls_that_are_not_served_in_order_are_told_and_show_workers_by_throughput():
     model = rl.calibrate(log_of(8, discipline="lifo", faults=(rl.Outage(60, 4, mode="hang"),)))
     assert holds(model, "workers", 8)
@@ -310,6 +327,7 @@ def test_calls_that_are_not_served_in_order_are_told_and_show_workers_by_through
     assert row(quiet, "workers")["value"] == "not identified"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reaction", ["ignore", "stop"])
 def test_callers_that_leave_show_what_becomes_of_their_work(reaction):
     """A fifth too much work is too much for a service that goes on with work whose caller has left."""
@@ -321,6 +339,7 @@ def test_callers_that_leave_show_what_becomes_of_their_work(reaction):
     assert rl.check(model, log).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["hang", "freeze"])
 @pytest.mark.parametrize("workers", [4, 8, 12])
 def test_with_few_workers_a_hang_is_not_told_for_sure(mode, workers):
@@ -332,6 +351,7 @@ def test_with_few_workers_a_hang_is_not_told_for_sure(mode, workers):
         assert (found["value"], found["high"]) in (("freeze", "freeze"), ("hang", "freeze"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["hang", "freeze"])
 @pytest.mark.parametrize("workers", [8, 20])
 def test_a_freeze_is_told_from_a_hang(mode, workers):
@@ -342,6 +362,7 @@ def test_a_freeze_is_told_from_a_hang(mode, workers):
     assert (fault.start, fault.end) == (pytest.approx(30, abs=0.1), pytest.approx(35, abs=0.1))
 
 
+@pytest.mark.slow
 def test_overhead_is_found_and_taken_from_the_law():
     model = rl.calibrate(log_of(8, overhead=0.002, faults=(rl.Outage(60, 5, mode="hang"),)))
     assert holds(model, "workers", 8)
@@ -349,6 +370,7 @@ def test_overhead_is_found_and_taken_from_the_law():
     assert model.service.overhead.mean == pytest.approx(0.002, abs=0.0015)
 
 
+@pytest.mark.slow
 def test_the_cost_of_cancelling_is_found():
     policy, alone = rl.Timeout(0.03), rl.Empirical(rl.LogNormal(0.04, 0.6).sample(np.random.default_rng(5), 2000))
     log = log_of(8, load=1.6, policy=policy, on_cancel="stop", cancel_time=0.01, duration=60.0)

@@ -15,6 +15,7 @@ from .test_calibration import log_of
 FAULTS = (rl.Outage(20, 5, mode="hang"), rl.Slowdown(50, 8, factor=2.0))
 
 
+@pytest.mark.slow
 def test_a_model_fits_the_log_that_it_was_made_from_and_another_one():
     model = rl.calibrate(log_of(8, faults=FAULTS, duration=90.0))
     for log in (model.trace, log_of(8, duration=60.0, seed=2), log_of(8, duration=60.0, seed=3, faults=FAULTS[:1])):
@@ -23,6 +24,7 @@ def test_a_model_fits_the_log_that_it_was_made_from_and_another_one():
     assert model.doubts == ""
 
 
+@pytest.mark.slow
 def test_the_table_has_every_measure_of_every_phase():
     found = rl.check(rl.calibrate(log_of(8, faults=FAULTS, duration=90.0)), log_of(8, faults=FAULTS, duration=90.0))
     assert list(found.table.columns) == ["phase", "metric", "measured", "expected", "low", "high", "ok"]
@@ -40,6 +42,7 @@ def test_the_table_has_every_measure_of_every_phase():
     assert ((drains["low"] < drains["expected"]) & (drains["expected"] < drains["high"])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [7, 9])
 def test_a_wrong_model_fails_and_says_so_wherever_it_is_used(workers):
     log = log_of(8, faults=FAULTS[:1], duration=60.0)
@@ -57,6 +60,7 @@ def test_a_wrong_model_fails_and_says_so_wherever_it_is_used(workers):
         model.scenario()
 
 
+@pytest.mark.slow
 def test_a_silence_parts_phases():
     log = log_of(8, duration=20.0)
     start = np.where(log.start < 10, log.start, log.start + 5)
@@ -86,6 +90,7 @@ def test_bad_input_is_told_at_once(wrong, message):
         wrong(log_of(8, duration=20.0))
 
 
+@pytest.mark.slow
 def test_callers_that_leave_are_part_of_the_check():
     log = log_of(8, duration=60.0, policy=rl.Timeout(0.1), on_cancel="stop", load=0.5)
     model = rl.calibrate(log, workers=8)
@@ -93,6 +98,7 @@ def test_callers_that_leave_are_part_of_the_check():
     assert not rl.check(model, log, rl.Timeout(0.3)).ok
 
 
+@pytest.mark.slow
 def test_the_picture_shows_measured_and_played():
     found = rl.check(rl.calibrate(log_of(8, duration=40.0)), log_of(8, duration=40.0), replications=5)
     left, right = model_check(found).axes
@@ -104,6 +110,7 @@ def test_the_picture_shows_measured_and_played():
     ]
 
 
+@pytest.mark.slow
 def test_log_of_a_single_short_phase_is_checked_as_a_whole():
     """Where faults leave no phase that is long enough, all of it is one."""
     service = rl.Service(48, rl.Constant(0.01), faults=rl.Outage(1.65, 0.28, mode="hang"))

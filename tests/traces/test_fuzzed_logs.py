@@ -62,6 +62,7 @@ def test_any_bytes_behind_a_good_row(content, encoding):
     check(read(b"start,duration_s,status\n0,1,200\n" + content, encoding=encoding))
 
 
+@pytest.mark.slow
 @FAST
 @given(st.text(max_size=300), st.sampled_from([",", ";", "\t", None]))
 @example('"', None)
@@ -150,6 +151,7 @@ def test_any_columns_of_odd_values(header, table, timestamp):
     check(read(text.getvalue().encode(), timestamp=timestamp, duration_unit="ms"))
 
 
+@pytest.mark.slow
 @FAST
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**5), st.sampled_from([200, 404, 503])), min_size=1),
@@ -223,6 +225,7 @@ def test_quotes_that_are_never_closed_do_not_take_long():
     assert len(trace.bad_rows) == 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000_000, 20_000_000])
 def test_one_endless_line_is_refused(size):
     for character in (b"a", b",", b'"', b"9", b"\0", b"\xff"):
@@ -242,6 +245,7 @@ LOGS = sorted((Path(__file__).resolve().parents[1] / "data" / "logs").iterdir())
 BY_LINE = {".log", ".jsonl", ".csv", ".jtl"}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
 @given(st.data())

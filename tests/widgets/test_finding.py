@@ -23,6 +23,7 @@ def make(**options):
     return rl.explore(build, size=(4, 3), dpi=40, retries=(0, 5), failure_rate=(0.0, 0.5), breaker=False, **options)
 
 
+@pytest.mark.slow
 def test_best_is_what_recommend_finds():
     """With all other controls as they are; the strip shows where the objective holds."""
     explorer = make()
@@ -38,6 +39,7 @@ def test_best_is_what_recommend_finds():
     assert explorer.scenario == build(2)
 
 
+@pytest.mark.slow
 def test_control_with_the_name_of_an_assumption_is_no_margin():
     """`clients` is a row of the margins, too: one of the assumptions, "1 x"."""
 
@@ -60,6 +62,7 @@ def every_button(box):
             yield each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "slo", "message"),
     [
@@ -75,6 +78,7 @@ def test_impossible_search_is_refused(names, slo, message):
         make().find(*names, slo=slo)
 
 
+@pytest.mark.slow
 def test_button_searches_and_jumps():
     """The menu offers the controls of the policy and their pairs."""
     explorer = make(slo=SLO)
@@ -88,6 +92,7 @@ def test_button_searches_and_jumps():
     assert explorer.settings["retries"] == 2
 
 
+@pytest.mark.slow
 def test_without_objective_there_is_no_search():
     """Nothing is offered that cannot be answered."""
     assert "Find best" not in [each.description for each in every_button(make())]
@@ -105,6 +110,7 @@ def test_explorer_of_situations_alone_says_so():
     assert "nothing to choose" in explorer.search.words.value
 
 
+@pytest.mark.slow
 def test_setting_is_taken_home_as_text():
     """Python, an argument of explore, or the file of a library with what it cannot say."""
     explorer = make()

@@ -39,6 +39,7 @@ def foresee(explorer):
     return count
 
 
+@pytest.mark.slow
 def test_neighbours_are_one_move_away():
     """Steps of a slider within its limits, all other buttons, the other state of a box."""
     explorer = make()
@@ -60,6 +61,7 @@ def test_neighbours_of_a_long_list_and_of_fractions():
     assert [control.neighbours() for control in explorer._controls] == [[0.3, 0.1], [2, 4]]
 
 
+@pytest.mark.slow
 def test_foreseen_setting_is_shown_without_playing_it():
     """The picture, the numbers and the words are those of an explorer that was moved there."""
     played = []
@@ -78,6 +80,7 @@ def test_foreseen_setting_is_shown_without_playing_it():
     assert explorer.scenario == build(workers=3)
 
 
+@pytest.mark.slow
 def test_foreseen_setting_is_given_to_the_page(monkeypatch):
     """The page gets what the explorer would show there, by what its controls hold then; a baseline is another era."""
     explorer, plain = make(), make()
@@ -116,6 +119,7 @@ def test_foreseen_setting_is_given_to_the_page(monkeypatch):
     assert given == []
 
 
+@pytest.mark.slow
 def test_run_of_a_foreseen_setting_is_played_when_it_is_asked_for():
     """It is the run of the same seed."""
     played = []
@@ -127,6 +131,7 @@ def test_run_of_a_foreseen_setting_is_played_when_it_is_asked_for():
     assert played == [build(3)]
 
 
+@pytest.mark.slow
 def test_kept_run_is_foreseen_behind_the_others():
     """What was drawn without a baseline is drawn anew in front of it."""
     explorer, plain = make(), make()
@@ -142,6 +147,7 @@ def test_kept_run_is_foreseen_behind_the_others():
         assert one == pytest.approx(other, abs=0.03)  # the layout may have moved by a few points
 
 
+@pytest.mark.slow
 def test_nothing_is_foreseen_twice_and_errors_wait_until_they_are_asked_for():
     """A setting that cannot be is left out; asked for, it says what is wrong."""
     explorer = make()
@@ -152,6 +158,7 @@ def test_nothing_is_foreseen_twice_and_errors_wait_until_they_are_asked_for():
     assert explorer.error == "ValueError: workers must not be 4, got 4"
 
 
+@pytest.mark.slow
 def test_same_direction_is_foreseen_first():
     """Who moves a slider up moves it up again."""
     explorer = make()
@@ -164,6 +171,7 @@ def test_same_direction_is_foreseen_first():
     assert scenarios[0] == build(2, "barging")
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_in_the_style_of_the_kernel():
     """What a notebook sets in matplotlib travels along, and does not stay in the worker for the next explorer."""
     for style in ({"axes.facecolor": "#dddddd", "axes.labelcolor": "#b00020"}, {}):
@@ -175,6 +183,7 @@ def test_pictures_are_drawn_in_the_style_of_the_kernel():
         assert explorer.image.value == plain.image.value
 
 
+@pytest.mark.slow
 def test_workers_of_sweeps_are_others():
     """joblib has a pool of its own; the explorer's worker does not get into its way."""
     assert foresee(make()) > 0
@@ -182,6 +191,7 @@ def test_workers_of_sweeps_are_others():
     assert len(runs) == 4
 
 
+@pytest.mark.slow
 def test_look_suits_the_page():
     """As many dots as are shown; where there is little room the figure is smaller, and its text is not."""
     explorer = make(size=(10.0, 5.6))

@@ -36,6 +36,7 @@ def read(path):
     return text, json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
+@pytest.mark.slow
 def test_page_holds_every_setting_of_its_grid(explorer, tmp_path):
     """Menus and tick boxes have all their values; sliders those that fit, with the present one and both ends."""
     text, data = read(explorer.save_html(tmp_path / "page.html", states=48, progress=False))
@@ -50,6 +51,7 @@ def test_page_holds_every_setting_of_its_grid(explorer, tmp_path):
     assert "http" not in re.sub(r"http-equiv", "", text), "the page must not need a network"
 
 
+@pytest.mark.slow
 def test_state_is_the_run_of_its_setting(explorer, tmp_path):
     """Numbers, verdict against the start, what happened when, and a picture."""
     chosen = {"workers": [1, 3], "rate": [20.0], "discipline": ["fifo"], "outage": [False]}
@@ -65,6 +67,7 @@ def test_state_is_the_run_of_its_setting(explorer, tmp_path):
     assert len(data["panels"][one["panels"]]) == 3
 
 
+@pytest.mark.slow
 def test_preset_is_the_nearest_setting(explorer, tmp_path):
     """With its sentence."""
     _, data = read(explorer.save_html(tmp_path / "page.html", states=64, progress=False))
@@ -74,6 +77,7 @@ def test_preset_is_the_nearest_setting(explorer, tmp_path):
     assert preset["says"] == "Most time out."
 
 
+@pytest.mark.slow
 def test_shown_setting_stays(explorer, tmp_path):
     """Saving moves nothing."""
     before = explorer.settings, explorer.numbers, explorer.image.value
@@ -81,6 +85,7 @@ def test_shown_setting_stays(explorer, tmp_path):
     assert (explorer.settings, explorer.numbers, explorer.image.value) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

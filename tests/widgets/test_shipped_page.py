@@ -8,10 +8,13 @@ import json
 import math
 import re
 
+import pytest
+
 from resilab.widgets.verdict import table
 from tests.browser.page import NOTEBOOKS, PAGE, VALUES, explorer_of
 
 
+@pytest.mark.slow
 def test_shipped_page_shows_what_the_first_notebook_does():
     """Its start has the numbers of the explorer now, and its presets; else make it anew: see `tests.browser.page`."""
     text = PAGE.read_text(encoding="utf-8")

@@ -75,6 +75,7 @@ def test_columns_without_anything_are_left_out():
     assert "success" in text
 
 
+@pytest.mark.slow
 def test_explorer_says_what_changed():
     """First against the start, then against what is kept."""
     explorer = make()
@@ -99,6 +100,7 @@ def test_latency_of_the_headline_is_that_of_successes():
     assert explorer.numbers["p99 of successes"] == "none"
 
 
+@pytest.mark.slow
 def test_preset_sets_the_controls_and_its_sentence_opens():
     """What it does not name goes back to its start."""
     explorer = make(presets={"storm": ({"workers": 1, "rate": 40.0}, "Most time out."), "calm": {"rate": 5.0}})
@@ -129,6 +131,7 @@ def test_impossible_preset_is_refused(preset, error, message):
         make(presets={"wrong": preset})
 
 
+@pytest.mark.slow
 def test_start_line_starts_another_explorer_there():
     """The settings are one argument."""
     explorer = make()
@@ -149,6 +152,7 @@ def test_start_of_no_control_is_refused():
         make(start={"x": 1})
 
 
+@pytest.mark.slow
 def test_extreme_and_back_gives_the_picture_of_before():
     """Axes, legends and layout do not remember."""
     explorer = make()
@@ -161,6 +165,7 @@ def test_extreme_and_back_gives_the_picture_of_before():
     assert explorer.image.value == first
 
 
+@pytest.mark.slow
 def test_typed_number_that_cannot_be_taken_is_told():
     """Out of range, or between two steps."""
     explorer = make()
@@ -175,6 +180,7 @@ def test_typed_number_that_cannot_be_taken_is_told():
     assert explorer.message.value == ""
 
 
+@pytest.mark.slow
 def test_noise_of_a_slider_never_reaches_the_box():
     """A slider sends 0.30000000000000004 for 0.3."""
     explorer = make()
@@ -196,6 +202,7 @@ def test_warning_of_the_scenario_is_shown():
     assert explorer.error is None
 
 
+@pytest.mark.slow
 def test_page_is_told_what_is_shown():
     """So that it can dim a picture that is not that of the controls."""
     explorer = make()
@@ -244,6 +251,7 @@ def test_story_of_another_kind_of_run_is_empty():
     assert story_of(object()) == {}
 
 
+@pytest.mark.slow
 def test_more_seeds_give_intervals_and_take_the_colour_of_luck():
     """Mean and interval of each number; a difference that is within its interval is grey."""
     explorer = make()
@@ -262,6 +270,7 @@ def test_more_seeds_give_intervals_and_take_the_colour_of_luck():
     assert BAD in explorer.verdict.value
 
 
+@pytest.mark.slow
 def test_evidence_is_not_played_twice():
     """What was gathered stays, also when the setting was left and comes back."""
     played = []

@@ -74,6 +74,7 @@ def test_controls_are_of_the_kind_of_their_values(explorer):
     assert [type(each) for each in explorer.controls.values()] == kinds
 
 
+@pytest.mark.slow
 def test_long_list_has_a_slider_for_the_keyboard_and_a_menu_with_the_label():
     """Slider and menu follow each other, also between choices that are equal, and show the run."""
     choices = {"one": 1, "two": 2, "two again": 2, "four": 4, "five": 5, "six": 6}
@@ -103,6 +104,7 @@ def test_picture_says_in_words_what_it_shows(explorer):
     assert "baseline" not in explorer.image.tooltip
 
 
+@pytest.mark.slow
 def test_picture_and_its_text_are_one_message(explorer):
     """The page is sent both at once, and can show both: the image has a description, which is empty."""
     sent = []
@@ -231,6 +233,7 @@ def test_going_back_from_an_error_clears_it(explorer, runs):
     assert len(runs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["run", "plot", "numbers"])
 def test_error_of_any_part_is_shown(part):
     """Running, drawing and counting may fail for some settings, too."""
@@ -262,6 +265,7 @@ def test_error_of_the_first_setting_is_raised():
         rl.explore(lambda workers: build(workers=workers - 10), workers=(1, 8))
 
 
+@pytest.mark.slow
 def test_kept_run_stays_behind_the_new_one(explorer):
     """The baseline is drawn with the next runs, its numbers stand below theirs, and reset forgets it."""
     explorer.controls["workers"].value = 1
@@ -296,6 +300,7 @@ def test_kept_run_is_grey_with_a_plot_that_knows_no_baseline():
     assert kept.get_label().startswith("_")
 
 
+@pytest.mark.slow
 def test_reset_shows_one_run(explorer, runs):
     """Several controls go back together."""
     explorer.controls["workers"].value = 1
@@ -307,6 +312,7 @@ def test_reset_shows_one_run(explorer, runs):
     assert explorer.scenario == build()
 
 
+@pytest.mark.slow
 def test_code_makes_the_shown_scenario():
     """The code runs, and its scenario and result are those that are shown."""
     explorer = rl.explore(build, size=(4, 3), dpi=30, workers=(1, 8), outage=False)

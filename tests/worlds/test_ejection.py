@@ -96,6 +96,7 @@ def by_hand(spec, attempts, duration):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -193,6 +194,7 @@ def by_columns(spec, replicas, log, until):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     spec=st.builds(
@@ -370,6 +372,7 @@ def test_share_of_the_detections_ejects():
         assert counts == [pytest.approx(40, abs=4 * math.sqrt(100 * 0.4 * 0.6)), 100]
 
 
+@pytest.mark.slow
 def test_jitter_lets_hosts_come_back_one_after_the_other():
     """30 s and up to 20 more, evenly: the mean is 40 s, within 4 standard errors."""
     spec = OutlierEjection(max_ejection_share=1.0, ejection_time_jitter=20.0, interval=0.01, success_rate_factor=None)

@@ -66,6 +66,7 @@ def test_least_loaded_waits_least():
     assert waits["least_loaded"] < waits["round_robin"] < waits["random"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "fail_time"), [("refuse", 0.0), ("hang", 1.0)])
 def test_a_dead_replica_gets_its_share_until_it_is_detected(mode, fail_time):
     """Requests sent to a dead replica: rate / replicas * mean detection time."""
@@ -207,6 +208,7 @@ def test_a_slow_start_with_a_startup_probe_is_no_failure():
     assert impatient.restarts() >= 8
 
 
+@pytest.mark.slow
 def test_every_request_ends_exactly_once():
     """Outcomes add up to the arrivals, attempts to the sends, in the worst of days."""
     faults = (

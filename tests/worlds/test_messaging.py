@@ -66,6 +66,7 @@ def test_a_run_can_be_pickled_stopped_and_played_without_rows():
     assert plain.counts() == result.counts()
 
 
+@pytest.mark.slow
 def test_each_group_gets_every_event():
     both = SHOP.replace(consumers=(SHOP.consumers[0], Consumers(count=9, name="mail")))
     result = rl.simulate(both, 1)

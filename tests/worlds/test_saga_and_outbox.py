@@ -28,6 +28,7 @@ OUTBOXES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", SAGAS)
 def test_every_order_ends_confirmed_or_undone(name, seed):
@@ -56,6 +57,7 @@ def test_what_goes_wrong_without_each_part_of_the_pattern(change, verdict):
     assert result.flow()["inconsistent"] > 5
 
 
+@pytest.mark.slow
 def test_saga_outcomes_agree_with_theory():
     """20 replications within 4.5 standard errors: commit, and compensations per order."""
     theory = expected_saga([0.95, 0.95 * 0.9, 1.0])
@@ -125,6 +127,7 @@ def test_without_a_heedful_consumer_duplicates_take_effect():
     assert result.flow()["effects"] == result.flow()["publications"] > result.flow()["orders"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", [*SAGAS.values(), *OUTBOXES.values()])
 def test_same_seed_same_rows(scenario):
     """A run is a function of scenario and seed, and survives pickling."""
