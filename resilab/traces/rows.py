@@ -261,7 +261,8 @@ def _objects(fields: Fields) -> np.ndarray:
     if not isinstance(fields, PlainColumn):
         return np.array(fields, dtype=object)
     words, codes = fields.each()
-    return np.array(words, dtype=object)[codes]
+    texts: np.ndarray = np.array(words, dtype=object)[codes]
+    return texts
 
 
 def _missing(duration: Column) -> dict[int, str]:
