@@ -55,8 +55,8 @@ def open_log(
 def _delimited(lines: Lines, names: Sequence[str]) -> Iterator[Batch]:
     """Yield rows of fields; every batch has all columns, also without rows."""
     yield Batch([], {name: [] for name in names}, [])
-    first, rows = lines.rest()
-    if (columns := plain_columns(rows, names, lines.delimiter)) is not None:
+    if (columns := plain_columns(lines, names)) is not None:
+        first, _ = lines.rest()
         yield Batch(np.arange(first, first + len(columns[names[0]])), columns, [])
         return
     for block in lines.blocks(len(names), BATCH):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .text import Lines
+
 if TYPE_CHECKING:
     import pandas as pd
 
 _NUMBERS = ("int64", "float64")
+_ALL = slice(None)
 
 
 class PlainColumn:
@@ -21,12 +24,12 @@ class PlainColumn:
 
     Args:
         values: What pandas has read.
-        texts: Returns the fields as they are written; asked for where they are needed.
+        as_text: Returns some of the values as they are written.
     """
 
-    def __init__(self, values: pd.Series, texts: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, values: pd.Series, as_text: Callable[[slice], list[str]]) -> None:
         self._values = values
-        self.texts = texts
+        self._as_text = as_text
 
     def __len__(self) -> int:
         return len(self._values)
@@ -35,6 +38,10 @@ class PlainColumn:
     def numbers(self) -> np.ndarray | None:
         """Whole numbers or floats, if it has nothing else."""
         return self._values.to_numpy() if self._values.dtype in _NUMBERS else None
+
+    def texts(self, rows: slice = _ALL) -> list[str]:
+        """Return the fields of some rows as they are written."""
+        return self._as_text(rows)
 
     def each(self) -> tuple[list[str], np.ndarray]:
         """Return the different fields as text, and which of them each row has."""
@@ -47,39 +54,43 @@ class PlainColumn:
         return [str(word) for word in words], codes
 
 
-def plain_columns(rows: str, names: Sequence[str], delimiter: str) -> dict[str, PlainColumn] | None:
-    """Return the columns of a text; None if a line of it is not a plain row, which another reader must look at."""
+def plain_columns(lines: Lines, names: Sequence[str]) -> dict[str, PlainColumn] | None:
+    """Return the columns of what follows; None if a line of it is not a plain row, and needs another reader."""
     import pandas as pd
 
-    if not rows or not all(names) or '"' in rows or "\0" in rows:
-        return None
-    lines = rows.count("\n") + (not rows.endswith("\n"))
-    if rows.count(delimiter) != lines * (len(names) - 1):
+    count = _plain_rows(lines.rest()[1], names, lines.delimiter)
+    if not count:
         return None
 
     def parsed(**options: Any) -> pd.DataFrame:
+        data = BytesIO(lines.rest()[1].encode())  # made anew: what is kept is memory
+        options |= {"header": None, "names": list(names), "sep": lines.delimiter, "na_filter": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # a column of two kinds is read again as text
-            return pd.read_csv(BytesIO(data), header=None, names=list(names), sep=delimiter, na_filter=False, **options)
+            return pd.read_csv(data, **options)
+
+    @cache
+    def strings(name: str) -> pd.Series:
+        return frame[name] if frame[name].dtype == "str" else parsed(usecols=[name], dtype=str)[name]
 
     def column(name: str) -> PlainColumn:
-        values = frame[name]
-
-        def texts() -> list[str]:
-            is_text = values.dtype == "str"
-            found: list[str] = (values if is_text else parsed(usecols=[name], dtype=str)[name]).tolist()
-            return found
-
-        return PlainColumn(values, texts)
+        return PlainColumn(frame[name], lambda rows: strings(name).iloc[rows].tolist())
 
     try:
-        data = rows.encode()
         frame = parsed()
     except ValueError:  # a row that is too long, or bytes that are no text
         return None
-    if len(frame) != lines or not isinstance(frame.index, pd.RangeIndex):
+    if len(frame) != count or not isinstance(frame.index, pd.RangeIndex):
         return None
     return {name: column(name) for name in names}
+
+
+def _plain_rows(rows: str, names: Sequence[str], delimiter: str) -> int:
+    """Return how many rows there are, if their separators are as many as they must be; else 0."""
+    if not rows or not all(names) or '"' in rows or "\0" in rows:
+        return 0
+    count = rows.count("\n") + (not rows.endswith("\n"))
+    return count if rows.count(delimiter) == count * (len(names) - 1) else 0
 
 
 def frame_columns(frame: pd.DataFrame) -> dict[str, PlainColumn]:
@@ -98,7 +109,8 @@ def frame_columns(frame: pd.DataFrame) -> dict[str, PlainColumn]:
     return columns
 
 
-def _texts(column: pd.Series) -> list[str]:
+def _texts(values: pd.Series, rows: slice) -> list[str]:
+    column = values.iloc[rows]
     if column.dtype == "str":
         texts: list[str] = column.fillna("").tolist()
         return texts

@@ -14,6 +14,7 @@ import numpy as np
 
 from .clocks import times_alike, times_in_numbers
 from .columns import NANOSECONDS, BadValue, duration_reader, read_status, shown, time_reader
+from .layouts import BATCH
 from .plain import PlainColumn
 
 Fields = Sequence[str] | PlainColumn
@@ -49,29 +50,31 @@ class Column(NamedTuple):
     reasons: dict[int, str]
 
 
-def texts_of(fields: Fields) -> Sequence[str]:
-    """Return the fields as they are written."""
-    return fields.texts() if isinstance(fields, PlainColumn) else fields
+def texts_of(fields: Fields, rows: slice = slice(None)) -> Sequence[str]:
+    """Return the fields of some rows as they are written."""
+    return fields.texts(rows) if isinstance(fields, PlainColumn) else fields[rows]
 
 
 def read_times(fields: Fields, unit: str | None) -> Column:
     """Return nanoseconds since 1970, or since the log's own zero."""
-    count = len(fields)
-    values, forms = np.zeros(count, dtype=np.int64), np.full(count, "", dtype=object)
-    numbers = fields.numbers if isinstance(fields, PlainColumn) else None
-    texts = texts_of(fields) if numbers is None else []
-    missing = np.ones(count, dtype=bool)
-    for found in times_alike(texts, unit) if numbers is None else times_in_numbers(numbers, unit):
-        values[found.places], forms[found.places], missing[found.places] = found.nanoseconds, found.form, False
-    places = np.flatnonzero(missing).tolist()
-    texts = texts_of(fields) if numbers is not None and places else texts
-    read = _remembered(time_reader(unit))
+    values, forms = np.zeros(len(fields), dtype=np.int64), np.full(len(fields), "", dtype=object)
     reasons: dict[int, str] = {}
-    for place in places:
-        try:
-            values[place], forms[place] = read(texts[place])
-        except BadValue as bad:
-            reasons[place] = f"start {bad}"
+    numbers = fields.numbers if isinstance(fields, PlainColumn) else None
+    read = _remembered(time_reader(unit))
+    for first in range(0, len(fields), BATCH):
+        rows = slice(first, first + BATCH)
+        texts = [] if numbers is not None else texts_of(fields, rows)
+        alike = times_alike(texts, unit) if numbers is None else times_in_numbers(numbers[rows], unit)
+        missing = np.ones(len(values[rows]), dtype=bool)
+        for found in alike:
+            missing[found.places] = False
+            values[first + found.places], forms[first + found.places] = found.nanoseconds, found.form
+        for place in np.flatnonzero(missing).tolist():
+            texts = texts or texts_of(fields, rows)
+            try:
+                values[first + place], forms[first + place] = read(texts[place])
+            except BadValue as bad:
+                reasons[first + place] = f"start {bad}"
     return Column(values, forms, reasons)
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import resilab as rl
+from resilab.traces import values
 from resilab.traces.clocks import times_alike, times_in_numbers
 from resilab.traces.columns import BadValue, time_reader
 from resilab.traces.reading import read_trace
@@ -162,3 +163,13 @@ def test_a_file_and_its_frame_say_the_same(tmp_path):
     assert plain.duration.tolist() == frame.duration.tolist()
     assert plain.status.tolist() == frame.status.tolist()
     assert plain.endpoint.tolist() == frame.endpoint.tolist()
+
+
+def test_times_are_the_same_in_batches_of_any_size(tmp_path, monkeypatch):
+    path = tmp_path / "rows.csv"
+    times = ["2026-01-01T00:00:00Z", "x", "2026-01-01T00:00:01.5Z", "-", "2026-01-01T00:00:02Z", "2026-01-01T00:00:09Z"]
+    path.write_text("timestamp,latency_ms,status\n" + "".join(f"{time},1,200\n" for time in times))
+    whole = read(path)
+    assert whole.start.tolist() == [0.0, 1.5, 2.0, 9.0]
+    monkeypatch.setattr(values, "BATCH", 2)
+    assert read(path) == whole
