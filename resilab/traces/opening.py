@@ -76,5 +76,6 @@ def _parquet(path: Any) -> pd.DataFrame:
 
 def _frame(frame: pd.DataFrame, name: str) -> Rows:
     """Return the rows of a frame."""
+    named_once([str(label) for label in frame.columns])
     columns = frame_columns(frame)
     return known_layout(columns) or Layout(name), iter([Batch(np.arange(1, len(frame) + 1), columns, [])])

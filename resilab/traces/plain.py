@@ -24,10 +24,10 @@ class PlainColumn:
 
     Args:
         values: What pandas has read.
-        as_text: Returns some of the values as they are written.
+        as_text: Returns the values of some rows as they are written.
     """
 
-    def __init__(self, values: pd.Series, as_text: Callable[[slice], list[str]]) -> None:
+    def __init__(self, values: pd.Series, as_text: Callable[[Any], list[str]]) -> None:
         self._values = values
         self._as_text = as_text
 
@@ -42,6 +42,10 @@ class PlainColumn:
     def texts(self, rows: slice = _ALL) -> list[str]:
         """Return the fields of some rows as they are written."""
         return self._as_text(rows)
+
+    def take(self, places: np.ndarray) -> PlainColumn:
+        """Return the column of some rows."""
+        return PlainColumn(self._values.iloc[places], lambda rows: self._as_text(places[rows]))
 
     def each(self) -> tuple[list[str], np.ndarray]:
         """Return the different fields as text, and which of them each row has."""
@@ -109,7 +113,7 @@ def frame_columns(frame: pd.DataFrame) -> dict[str, PlainColumn]:
     return columns
 
 
-def _texts(values: pd.Series, rows: slice) -> list[str]:
+def _texts(values: pd.Series, rows: Any) -> list[str]:
     column = values.iloc[rows]
     if column.dtype == "str":
         texts: list[str] = column.fillna("").tolist()

@@ -80,11 +80,11 @@ class Reader:
         names = self._names_in(batch)
         numbers, texts = batch.lines, batch.columns
         if only := self._layout.only:
-            keep = [value == only[1] for value in texts_of(texts.get(only[0], []))]
-            self._not_requests += len(keep) - sum(keep)
-            numbers, texts = _where(keep, numbers, texts)
-        if most is not None:
-            numbers, texts = numbers[:most], {name: texts_of(values)[:most] for name, values in texts.items()}
+            chosen = np.flatnonzero(_objects(texts.get(only[0], [])) == only[1])
+            self._not_requests += len(numbers) - len(chosen)
+            numbers, texts = _taken(chosen, numbers, texts)
+        if most is not None and len(numbers) > most:
+            numbers, texts = _taken(np.arange(most), numbers, texts)
         for number, reason in batch.bad:
             self._leave_out(number, reason)
         count = len(numbers)
@@ -248,13 +248,16 @@ class Reader:
         return f"{self._layout.name}: {what}; {count:,} requests{without}, {bad:,} rows left out{left}"
 
 
-def _where(
-    keep: list[bool], numbers: Sequence[int] | np.ndarray, texts: Mapping[str, Fields]
-) -> tuple[list[int], dict[str, Fields]]:
-    def chosen(values: Any) -> list[Any]:
-        return [value for value, kept in zip(values, keep, strict=True) if kept]
-
-    return chosen(numbers), {name: chosen(texts_of(values)) for name, values in texts.items()}
+def _taken(
+    places: np.ndarray, numbers: Sequence[int] | np.ndarray, texts: Mapping[str, Fields]
+) -> tuple[np.ndarray, dict[str, Fields]]:
+    """Return some of the rows."""
+    listed = places.tolist()
+    fields: dict[str, Fields] = {
+        name: values.take(places) if isinstance(values, PlainColumn) else [values[place] for place in listed]
+        for name, values in texts.items()
+    }
+    return np.asarray(numbers, dtype=np.int64)[places], fields
 
 
 def _objects(fields: Fields) -> np.ndarray:

@@ -173,3 +173,35 @@ def test_times_are_the_same_in_batches_of_any_size(tmp_path, monkeypatch):
     assert whole.start.tolist() == [0.0, 1.5, 2.0, 9.0]
     monkeypatch.setattr(values, "BATCH", 2)
     assert read(path) == whole
+
+
+@pytest.mark.parametrize("rows", [None, 1, 2, 5])
+def test_rows_that_are_no_requests_and_parts_of_a_file_are_left_out_alike(tmp_path, rows):
+    header = "metric_name,timestamp,metric_value,status,url"
+    kinds = ["http_req_duration", "http_reqs", "http_req_duration", "http_req_waiting", "http_req_duration"]
+    lines = [f"{kind},{1767225600 + i},{i}.5,{200 + 303 * (i == 2)},/a/{i}" for i, kind in enumerate(kinds)]
+    quoted = [f'"{kinds[0]}"{lines[0].removeprefix(kinds[0])}', *lines[1:]]
+    found = []
+    for text in (lines, quoted):
+        path = tmp_path / "k6.csv"
+        path.write_text("\n".join([header, *text]))
+        found.append(read_trace(path, rows=rows))
+    plain, other = found
+    assert plain.line.tolist() == [2, 4, 6][:rows]
+    assert plain.status.tolist() == [200, 503, 200][:rows]
+    assert plain == other
+    assert plain.understood == other.understood
+
+
+def test_a_bad_value_among_chosen_rows_is_shown_as_it_is_written(tmp_path):
+    path = tmp_path / "k6.csv"
+    lines = ["http_reqs,1,1.5,200", "http_req_duration,2,-1.50,200", "http_req_duration,3,007.5,200"]
+    path.write_text("\n".join(["metric_name,timestamp,metric_value,status", *lines]))
+    with pytest.warns(UserWarning, match=r"is negative: '-1\.50'"):
+        assert read_trace(path).duration.tolist() == [0.0075]
+
+
+def test_a_frame_must_name_each_column_once():
+    frame = pd.DataFrame([[0, 1, 2, 200]], columns=["start", "latency_ms", "latency_ms", "status"])
+    with pytest.raises(rl.traces.TraceError, match="each column once, got 'latency_ms' twice"):
+        read_trace(frame)
